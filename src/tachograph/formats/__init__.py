@@ -1,0 +1,1 @@
+"""Formats turn a closed record into bytes; they know no files."""

@@ -1,0 +1,170 @@
+"""How a field is declared: the specifications that the class compiler reads.
+
+The public functions return what a type checker should see at the place of use (`timer()` is a
+`Timer`), and at run time a specification that the class replaces by a slot or a descriptor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from tachograph.metrics.instruments import Counter, Outcome, Stopwatch, Timer
+from tachograph.metrics.units import Unit
+
+__all__ = [
+    "MISSING",
+    "GaugeSpec",
+    "InstrumentSpec",
+    "MetricSpec",
+    "OutcomeSpec",
+    "SlotSpec",
+    "StopwatchSpec",
+    "TimerSpec",
+    "TimestampSpec",
+    "gauge",
+    "metric",
+    "outcome",
+    "slot",
+    "stopwatch",
+    "timer",
+    "timestamp",
+]
+
+
+class _Missing:
+    """No default was given; `None` is a default like any other."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = _Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """A plain field: `name: int` or `name: int = metric(...)`."""
+
+    default: Any = MISSING
+    default_factory: Callable[[], Any] | None = None
+    unit: Unit = Unit.NONE
+    name: str | None = None
+    as_property: bool = False
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSpec:
+    """A child record whose fields stand in place of this one."""
+
+    flatten: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentSpec:
+    """What every instrument may be told."""
+
+    name: str | None = None
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerSpec(InstrumentSpec):
+    """A timer that runs from the record's start."""
+
+    unit: Unit = Unit.MILLISECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class StopwatchSpec(InstrumentSpec):
+    """A stopwatch, absent when it was never started."""
+
+    unit: Unit = Unit.MILLISECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeSpec(InstrumentSpec):
+    """A shared counter, raised for the life of the record, read when it closes."""
+
+    counter: Counter | None = None
+    unit: Unit = Unit.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeSpec(InstrumentSpec):
+    """How the scope ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampSpec(InstrumentSpec):
+    """The record's own time, taken at its start or at its close."""
+
+    at: str = "start"
+
+
+def metric(
+    default: Any = MISSING,
+    *,
+    default_factory: Callable[[], Any] | None = None,
+    unit: Unit = Unit.NONE,
+    name: str | None = None,
+    as_property: bool = False,
+    doc: str = "",
+) -> Any:
+    """Declare more about an annotated field than its type and default.
+
+    Args:
+        default: The value a new record starts with; without one the field is required.
+        default_factory: Called for each new record; for lists.
+        unit: The unit of the numbers that will be assigned; numbers only.
+        name: The exact emitted name, never renamed.
+        as_property: Write a number as text, because it is an identity: a status code.
+        doc: What the field means, for the schema.
+    """
+    return MetricSpec(default, default_factory, unit, name, as_property, doc)
+
+
+def slot(*, flatten: bool = True) -> Any:
+    """Declare a child record that other code fills; its fields stand in place of this one.
+
+    Args:
+        flatten: True gives the child's fields no prefix; False prefixes them with the attribute's
+            name.
+    """
+    return SlotSpec(flatten)
+
+
+def timer(*, unit: Unit = Unit.MILLISECONDS, name: str | None = None, doc: str = "") -> Timer:
+    """Measure from the record's start to `stop()` or its end, in *unit*, a unit of time."""
+    return cast("Timer", TimerSpec(name, doc, unit))
+
+
+def stopwatch(
+    *, unit: Unit = Unit.MILLISECONDS, name: str | None = None, doc: str = ""
+) -> Stopwatch:
+    """Measure the spans that are wrapped in `with`, summed, in *unit*, a unit of time."""
+    return cast("Stopwatch", StopwatchSpec(name, doc, unit))
+
+
+def gauge(
+    counter: Counter, *, unit: Unit = Unit.NONE, name: str | None = None, doc: str = ""
+) -> int:
+    """Raise *counter* while a record is open and write what it shows when the record closes.
+
+    The record's own unit is included, so a lone request shows 1. Reading the attribute gives the
+    counter's value now.
+    """
+    return cast("int", GaugeSpec(name, doc, counter, unit))
+
+
+def outcome(*, name: str | None = None, doc: str = "") -> Outcome:
+    """Write how the scope ended: Ok, Error, Cancelled or Exit; an assigned `Outcome` wins."""
+    return cast("Outcome", OutcomeSpec(name, doc))
+
+
+def timestamp(*, at: str = "start", doc: str = "") -> datetime:
+    """Choose the moment that becomes the record's time: its `start` (as without it) or `close`."""
+    return cast("datetime", TimestampSpec(None, doc, at))

@@ -1,0 +1,218 @@
+"""Writing the methods of a record class as straight-line Python for exactly its fields.
+
+The source is visible: `inspect.getsource(RequestMetrics.__exit__)` prints it. Variables in it: `self`
+and `r` are the record, `r_handler` its child `handler`, `now` monotonic nanoseconds, `error` the
+exception that ended the scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tachograph._base.clock import clock
+from tachograph._base.compile import compile_functions
+from tachograph.formats.plan import Notes, RecordPlan
+from tachograph.metrics.declaration import Declared
+from tachograph.metrics.fields import (
+    MISSING,
+    GaugeSpec,
+    InstrumentSpec,
+    MetricSpec,
+    OutcomeSpec,
+    StopwatchSpec,
+    TimerSpec,
+    TimestampSpec,
+)
+from tachograph.metrics.instruments import outcome_of, qualified_name
+from tachograph.metrics.output import emit
+from tachograph.metrics.plan import Closing, hidden
+from tachograph.metrics.statistics import statistics
+
+__all__ = ["CHILD", "DISCARDED", "DONE", "NEW", "OPEN", "constructor", "scope_methods"]
+
+# The states of a record. A child follows its parent and is never emitted by itself.
+NEW, OPEN, DONE, DISCARDED, CHILD = range(5)
+
+
+def has_state(spec: object) -> bool:
+    """Tell whether an instrument keeps something in a hidden slot."""
+    return isinstance(spec, TimerSpec | StopwatchSpec | OutcomeSpec)
+
+
+def constructor(class_name: str, fields: Sequence[Declared]) -> Callable[..., None]:
+    """Return `__init__`: one keyword per plain field and child, nothing positional."""
+    parameters: list[str] = []
+    body: list[str] = ["self._state = 0", "self._started_ns = 0", "self._tokens = None"]
+    names: dict[str, object] = {"MISSING": MISSING}
+    for field in fields:
+        name = field.attribute
+        match field.spec:
+            case MetricSpec(default_factory=factory) if factory is not None:
+                names[f"make_{name}"] = factory
+                parameters.append(f"{name}=MISSING")
+                body.append(f"self.{name} = make_{name}() if {name} is MISSING else {name}")
+            case MetricSpec(default=default) if default is not MISSING:
+                names[f"default_{name}"] = default
+                parameters.append(f"{name}=default_{name}")
+                body.append(f"self.{name} = {name}")
+            case MetricSpec():
+                parameters.append(name)
+                body.append(f"self.{name} = {name}")
+            case InstrumentSpec() as spec:
+                if has_state(spec):
+                    body.append(f"self.{hidden(name)} = None")
+            case _:
+                names[f"new_{name}"] = field.child
+                parameters.append(f"{name}=MISSING")
+                body.append(f"self.{name} = r = new_{name}() if {name} is MISSING else {name}")
+                body.append(f"r._state = {CHILD}")
+    signature = f"self, *, {', '.join(parameters)}" if parameters else "self"
+    source = f"def __init__({signature}):\n" + "".join(f"    {line}\n" for line in body)
+    return compile_functions(source, names, label=f"{class_name}.__init__")["__init__"]
+
+
+def scope_methods(
+    plan: RecordPlan,
+    fields: Sequence[Declared],
+    closing: Sequence[Closing],
+    children: Sequence[tuple[str, str]],
+    variables: dict[str, Any],
+    done: Callable[[str], type],
+) -> dict[str, Callable[..., Any]]:
+    """Return `__enter__` and `__exit__` of a record class.
+
+    Args:
+        plan: The class as formats see it.
+        fields: Its declared fields.
+        closing: How each emitted field closes.
+        children: Its children below it, parents first, as (path of the parent, attribute).
+        variables: The `ContextVar` of the class (key "") and of each child (its dotted path).
+        done: Gives the class that a record, or a child by its dotted path, becomes after emission.
+    """
+    gauges = [f for f in fields if isinstance(f.spec, GaugeSpec)]
+    at_close = any(isinstance(f.spec, TimestampSpec) and f.spec.at == "close" for f in fields)
+    names: dict[str, object] = {
+        "clock": clock,
+        "emit": emit,
+        "PLAN": plan,
+        "statistics": statistics,
+        "outcome_of": outcome_of,
+        "qualified_name": qualified_name,
+        "close_carefully": careful_closer(closing, children),
+        "current": variables[""],
+        "Done": done(""),
+    }
+    for c in closing:
+        names |= c.names
+    enter: list[str] = []
+    leave: list[str] = ["tokens = self._tokens"]
+    locate: list[str] = ["r = self"]
+    retire: list[str] = []
+    tokens = ["current.set(self)"]
+    for parent, attribute in children:
+        path = f"{parent}.{attribute}".removeprefix("self.")
+        variable = "r_" + path.replace(".", "_")
+        owner = "r" if parent == "self" else "r_" + parent.removeprefix("self.").replace(".", "_")
+        names[f"current_{variable}"] = variables[path]
+        names[f"Done_{variable}"] = done(path)
+        locate.append(f"{variable} = {owner}.{attribute}")
+        enter.append(f"{variable}._started_ns = started_ns")
+        tokens.append(f"current_{variable}.set({variable})")
+        retire.append(f"{variable}.__class__ = Done_{variable}")
+    for field in gauges:
+        names[f"count_{field.attribute}"] = field.spec.counter.add  # type: ignore[union-attr]
+    up = [f"count_{field.attribute}(1)" for field in gauges]
+    down = [f"count_{field.attribute}(-1)" for field in gauges]
+    variables_used = ["current", *(f"current_r_{_joined(p, a)}" for p, a in children)]
+    resets = [f"{v}.reset(tokens[{i}])" for i, v in reversed(list(enumerate(variables_used)))]
+    values = "".join(f"\n            {c.expression}," for c in closing)
+    source = "\n".join(
+        [
+            "def __enter__(self):",
+            f"    if self._state != {NEW}:",
+            "        return self",
+            f"    self._state = {OPEN}",
+            "    self._time_ns = clock.time_ns()",
+            "    self._started_ns = started_ns = clock.monotonic_ns()",
+            *(f"    {line}" for line in [*locate, *enter, *up]),
+            f"    self._tokens = ({', '.join(tokens)},)",
+            "    return self",
+            "",
+            "def __exit__(self, exc_type, error, traceback):",
+            *(f"    {line}" for line in leave),
+            "    if tokens is None:",
+            "        return",
+            "    now = clock.monotonic_ns()",
+            "    self._tokens = None",
+            "    try:",
+            *(f"        {line}" for line in resets),
+            "    except ValueError:",
+            "        pass  # ended in another context than it began; that one is gone",
+            f"    if self._state == {OPEN}:",
+            f"        self._state = {DONE}",
+            *(["        self._time_ns = clock.time_ns()"] if at_close else []),
+            "        try:",
+            *(f"            {line}" for line in locate),
+            f"            values = ({values.replace(chr(10), chr(10) + '    ')}",
+            "            )",
+            "            notes = None",
+            "        except Exception:",
+            "            values, notes = close_carefully(self, now, error)",
+            "        emit(PLAN, self._time_ns, values, notes)",
+            "    else:",
+            "        statistics.discarded += 1",
+            *(f"    {line}" for line in down),
+            "    try:",
+            *(f"        {line}" for line in [*locate, *retire]),
+            "    except AttributeError:",
+            "        pass",
+            "    self.__class__ = Done",
+            "",
+        ]
+    )
+    functions = compile_functions(source, names, label=f"{plan.name} scope")
+    return {"__enter__": functions["__enter__"], "__exit__": functions["__exit__"]}
+
+
+def _joined(parent: str, attribute: str) -> str:
+    return f"{parent}.{attribute}".removeprefix("self.").replace(".", "_")
+
+
+def careful_closer(
+    closing: Sequence[Closing], children: Sequence[tuple[str, str]]
+) -> Callable[..., tuple[tuple[Any, ...], Notes]]:
+    """Return a function that closes field by field, so that one that fails costs only itself.
+
+    It takes the record, monotonic nanoseconds and the scope's error.
+    """
+    names: dict[str, object] = {"outcome_of": outcome_of, "qualified_name": qualified_name}
+    for c in closing:
+        names |= c.names
+    parts = []
+    for index, c in enumerate(closing):
+        *path, _ = c.plan.attribute.split(".")
+        variable = "_".join(("r", *path))
+        parts.append(f"def close_{index}(self, now, error):\n")
+        parts.append(f"    {variable} = {'.'.join(('self', *path))}\n    return {c.expression}\n")
+    functions = compile_functions("".join(parts), names, label="careful close") if parts else {}
+    closers = [(c.plan, functions[f"close_{index}"]) for index, c in enumerate(closing)]
+
+    def close_carefully(
+        record: object, now: int, error: BaseException | None
+    ) -> tuple[tuple[Any, ...], Notes]:
+        values: list[Any] = []
+        errors: list[str] = []
+        for plan, close in closers:
+            try:
+                values.append(close(record, now, error))
+            except Exception as failure:  # noqa: BLE001 -- a bad value costs its field only
+                statistics.close_errors += 1
+                values.append(None)
+                reason = f"{type(failure).__name__}: {failure}"[:200]
+                if isinstance(failure, TypeError) and plan.type in ("list", "float"):
+                    reason = f"expected {plan.python_type or plan.type}"
+                errors.append(f"{plan.emitted}: {reason}")
+        return tuple(values), Notes(errors=tuple(errors))
+
+    return close_carefully

@@ -1,0 +1,79 @@
+"""From a field's annotation to its kind on the wire, with the reasons when there is none."""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path, PurePath
+from typing import Any
+from uuid import UUID
+
+__all__ = ["Kind", "kind_of"]
+
+_SCALARS: dict[type, tuple[str, str]] = {
+    bool: ("metric", "bool"),
+    int: ("metric", "int"),
+    float: ("metric", "float"),
+    Decimal: ("metric", "decimal"),
+    timedelta: ("metric", "timedelta"),
+    str: ("property", "str"),
+    datetime: ("property", "datetime"),
+}
+_AS_TEXT = (UUID, Path, PurePath, IPv4Address, IPv6Address)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an annotation means: kind and type of the schema, and how to get a text if it is one."""
+
+    kind: str
+    type: str
+    optional: bool
+    python_type: str
+    enum: type[enum.Enum] | None = None
+    to_text: Callable[[Any], str] | None = None
+
+
+def kind_of(annotation: object) -> Kind | str:
+    """Return the kind of *annotation*, or a sentence fragment that says what was expected."""
+    inner, optional = _without_none(annotation)
+    shown = _shown(inner)
+    if isinstance(inner, type):
+        if inner in _SCALARS:
+            kind, name = _SCALARS[inner]
+            return Kind(kind, name, optional, shown)
+        if issubclass(inner, enum.Enum):
+            return Kind("property", "enum", optional, shown, enum=inner)
+        if inner in _AS_TEXT:
+            return Kind("property", "str", optional, shown, to_text=str)
+    origin = typing.get_origin(inner)
+    if origin in (list, tuple):
+        elements = [a for a in typing.get_args(inner) if a is not Ellipsis]
+        kinds = [kind_of(element) for element in elements]
+        if elements and all(isinstance(k, Kind) and k.kind != "list" for k in kinds):
+            return Kind("list", "list", optional, shown)
+    return (
+        f"expected bool, int, float, str, an Enum, Decimal, datetime, timedelta, UUID, Path, an "
+        f"IP address, a list of these, or one of them `| None`, got `{shown}`"
+    )
+
+
+def _without_none(annotation: object) -> tuple[Any, bool]:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        arguments = typing.get_args(annotation)
+        rest = [a for a in arguments if a is not type(None)]
+        if len(rest) == 1 and len(rest) < len(arguments):
+            return rest[0], True
+    return annotation, False
+
+
+def _shown(annotation: Any) -> str:
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
+        return annotation.__qualname__
+    return str(annotation)

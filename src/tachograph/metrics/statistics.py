@@ -1,0 +1,59 @@
+"""Counts of what happened to records; each lossy place has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tachograph._base.ratelimit import warn_once
+
+__all__ = ["MetricsStatistics", "statistics"]
+
+
+@dataclass(slots=True)
+class MetricsStatistics:
+    """What became of the records of this process.
+
+    Attributes:
+        emitted: Handed to at least one destination, or to a test's capture.
+        discarded: Ended by `discard()`.
+        pending_dropped: Lost because no destination was configured and the buffer was full.
+        late_writes: Assignments to a record that had been emitted; ignored.
+        orphan_writes: Assignments to a current record outside any scope; ignored.
+        leaked_records: Emitted because their scope never ended.
+        close_errors: Fields that could not be read when their record closed.
+        emit_errors: Records lost because a destination raised.
+        strict: Late and orphan writes raise instead of being counted; for tests.
+    """
+
+    emitted: int = 0
+    discarded: int = 0
+    pending_dropped: int = 0
+    late_writes: int = 0
+    orphan_writes: int = 0
+    leaked_records: int = 0
+    close_errors: int = 0
+    emit_errors: int = 0
+    strict: bool = False
+
+    def late(self, name: str, attribute: str) -> None:
+        """Note an assignment to a record that was emitted before."""
+        self.late_writes += 1
+        if self.strict:
+            msg = f"{name}.{attribute} was assigned after the record was emitted."
+            raise RuntimeError(msg)
+
+    def orphan(self, name: str, attribute: str) -> None:
+        """Note an assignment to a current record where no scope is open."""
+        self.orphan_writes += 1
+        if self.strict:
+            msg = f"{name}.{attribute} was assigned outside any scope of {name}."
+            raise RuntimeError(msg)
+        warn_once(
+            f"orphan {name}",
+            f"{name}.current() was used where no {name} is open, so what was written to it is lost. "
+            "Open one around this code: in a service, put the route behind the record middleware; "
+            "in an executor, pass the record or use asyncio.to_thread.",
+        )
+
+
+statistics = MetricsStatistics()

@@ -1,0 +1,57 @@
+"""Units of measurement by CloudWatch's names, and the few conversions that instruments need."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["Unit"]
+
+
+class Unit(enum.Enum):
+    """The unit of a metric; its value is the text that formats and the schema show.
+
+    Scale is decimal everywhere: a kilobyte is 1,000 bytes.
+    """
+
+    NONE = ""
+    COUNT = "Count"
+    PERCENT = "Percent"
+    MICROSECONDS = "Microseconds"
+    MILLISECONDS = "Milliseconds"
+    SECONDS = "Seconds"
+    BYTES = "Bytes"
+    KILOBYTES = "Kilobytes"
+    MEGABYTES = "Megabytes"
+    GIGABYTES = "Gigabytes"
+    TERABYTES = "Terabytes"
+    BITS = "Bits"
+    KILOBITS = "Kilobits"
+    MEGABITS = "Megabits"
+    GIGABITS = "Gigabits"
+    TERABITS = "Terabits"
+    BYTES_PER_SECOND = "Bytes/Second"
+    KILOBYTES_PER_SECOND = "Kilobytes/Second"
+    MEGABYTES_PER_SECOND = "Megabytes/Second"
+    GIGABYTES_PER_SECOND = "Gigabytes/Second"
+    TERABYTES_PER_SECOND = "Terabytes/Second"
+    BITS_PER_SECOND = "Bits/Second"
+    KILOBITS_PER_SECOND = "Kilobits/Second"
+    MEGABITS_PER_SECOND = "Megabits/Second"
+    GIGABITS_PER_SECOND = "Gigabits/Second"
+    TERABITS_PER_SECOND = "Terabits/Second"
+    COUNT_PER_SECOND = "Count/Second"
+
+    @property
+    def text(self) -> str | None:
+        """The text in the schema, None for no unit."""
+        return self.value or None
+
+    @property
+    def nanoseconds(self) -> int | None:
+        """How many nanoseconds one of this unit lasts, None if it is no unit of time."""
+        return _NANOSECONDS.get(self.value)
+
+
+# Durations are kept as integer nanoseconds and divided by these once: a division of integers gives
+# the shortest digits (170,000 ns is 0.17 ms), a multiplication by 1e-6 does not.
+_NANOSECONDS = {"Microseconds": 1_000, "Milliseconds": 1_000_000, "Seconds": 1_000_000_000}
