@@ -48,6 +48,7 @@ class FlatJson:
     """
 
     name = "flat"
+    mark_dropped = staticmethod(mark_dropped)
 
     def __init__(
         self, globals: Mapping[str, object] | None = None, *, max_line: int = 262_144

@@ -1,0 +1,351 @@
+"""Starting and closing all of telemetry: one configuration, one guard.
+
+    with init_telemetry(TelemetryConfig.from_env(service="orders")) as guard:
+        ...                                   # serve
+
+Without a directory logs go to stderr and records to stdout; with one both roll into files there.
+The guard owns the sinks and lives as long as the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tachograph import logs, metrics
+from tachograph._base.document import Document
+from tachograph._base.env import read_bool, read_text
+from tachograph.errors import ConfigError
+from tachograph.formats import schema
+from tachograph.formats.json import FlatJson
+from tachograph.formats.plan import RecordPlan
+from tachograph.formats.pretty import Pretty
+from tachograph.sinks import Period, QueueSink, Retention, RollingFile, StreamTarget, Target
+
+__all__ = ["TelemetryConfig", "TelemetryGuard", "init_telemetry"]
+
+_MIB = 2**20
+_LOG_RETENTION = Retention(max_files=48, max_bytes=256 * _MIB)
+_METRICS_RETENTION = Retention(max_files=1_500, max_bytes=768 * _MIB)
+_FORMATS = ("flat",)
+_logger = logging.getLogger("tachograph")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryConfig:
+    """What telemetry does in this process.
+
+    Attributes:
+        service: Name of the service, written on every line as `service_name`.
+        telemetry_dir: Directory for rolling files; None for stderr and stdout.
+        log_filter: Level, then `logger=level` pairs: `info,orders=debug,uvicorn.access=off`.
+        globals: Further properties of every record and log line, in this order.
+        metrics_format: `flat`.
+        per_process: Put the process id into file names, for several processes in one directory that
+            are read apart. Without it they share the files, line by line.
+        pretty: Lines for a person instead of JSON, only without a directory; None: when the stream
+            is a terminal.
+
+    Raises:
+        ConfigError: A value is invalid; the message lists every problem.
+    """
+
+    service: str
+    telemetry_dir: Path | None = None
+    log_filter: str = "info"
+    globals: Mapping[str, str] = field(default_factory=dict)
+    metrics_format: str = "flat"
+    per_process: bool = False
+    pretty: bool | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.service.strip():
+            problems.append("service: expected a name, got an empty text.")
+        if self.metrics_format not in _FORMATS:
+            expected = ", ".join(_FORMATS)
+            problems.append(f"metrics_format: expected {expected}, got {self.metrics_format!r}.")
+        try:
+            logs.Directives.parse(self.log_filter)
+        except ConfigError as error:
+            problems.append(f"log_filter: {error}")
+        if problems:
+            raise ConfigError("\n".join(problems))
+        if self.telemetry_dir is not None:
+            object.__setattr__(self, "telemetry_dir", Path(self.telemetry_dir))
+
+    @classmethod
+    def from_env(
+        cls, *, service: str, environ: Mapping[str, str] | None = None, **settings: Any
+    ) -> Self:
+        """Return a configuration from the environment; an empty variable counts as unset.
+
+        Reads `SERVICE_NAME`, `TELEMETRY_DIR`, `LOG_FILTER`, `METRICS_FORMAT` and
+        `TELEMETRY_PER_PROCESS`.
+
+        Args:
+            service: Used when `SERVICE_NAME` is unset.
+            environ: Read instead of the process's environment.
+            settings: Fields that win over the environment.
+
+        Raises:
+            ConfigError: A variable has an invalid value.
+        """
+        found: dict[str, Any] = {"service": read_text("SERVICE_NAME", environ) or service}
+        if directory := read_text("TELEMETRY_DIR", environ):
+            found["telemetry_dir"] = Path(directory)
+        if log_filter := read_text("LOG_FILTER", environ):
+            found["log_filter"] = log_filter
+        if metrics_format := read_text("METRICS_FORMAT", environ):
+            found["metrics_format"] = metrics_format
+        try:
+            per_process = read_bool("TELEMETRY_PER_PROCESS", environ)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if per_process is not None:
+            found["per_process"] = per_process
+        return cls(**{**found, **settings})
+
+
+class _Telemetry:
+    """The running parts. The guard is a handle on it, so that losing the handle loses no line."""
+
+    def __init__(self, config: TelemetryConfig) -> None:
+        self.config = config
+        self.closed = False
+        self._lock = threading.Lock()
+        self._plans: dict[RecordPlan, None] = {}
+        everywhere = {"service_name": config.service, **config.globals}
+        with contextlib.ExitStack() as undo:
+            log_target, log_pretty = _log_target(config)
+            undo.callback(log_target.close)
+            metrics_target, metrics_pretty = _metrics_target(config)
+            undo.callback(metrics_target.close)
+            self.format = (
+                Pretty(colour=True) if metrics_pretty else FlatJson(everywhere)
+            )
+            self.log_sink = QueueSink(log_target, name="logs")
+            self.metrics_sink = QueueSink(
+                metrics_target, name="metrics", mark_dropped=self.format.mark_dropped
+            )
+            self.schema = self._schema_file()
+            metrics.attach(
+                [metrics.Destination(self.format, self.metrics_sink, on_first=self._note)]
+            )
+            undo.callback(metrics.detach)
+            self.pipeline = logs.setup(
+                self.log_sink, filter=config.log_filter, pretty=log_pretty, globals=everywhere
+            )
+            undo.pop_all()
+
+    def _schema_file(self) -> Document | None:
+        directory = self.config.telemetry_dir
+        if directory is None:
+            return None
+        return Document(
+            directory / schema.FILE_NAME,
+            lambda text: schema.merged(text, self.config.service, tuple(self._plans)),
+        )
+
+    def _note(self, plan: RecordPlan) -> None:
+        self._plans[plan] = None
+        if self.schema is not None:
+            self.schema.update()
+
+    def flush(self, timeout: float) -> bool:
+        budget = _Budget(timeout)
+        parts = [self.metrics_sink.flush(budget.left()), self.log_sink.flush(budget.left())]
+        if self.schema is not None:
+            parts.append(self.schema.flush(budget.left()))
+        return all(parts)
+
+    def close(self, timeout: float) -> bool:
+        with self._lock:
+            if self.closed:
+                return True
+            self.closed = True
+        atexit.unregister(self.close_at_exit)
+        budget = _Budget(timeout)
+        # Records first, so that what goes wrong with them can still be logged.
+        parts = [self.metrics_sink.close(budget.left())]
+        metrics.detach()
+        if self.schema is not None:
+            parts.append(self.schema.flush(budget.left()))
+        lost = {name: count for name, count in _losses(self.statistics()).items() if count}
+        if lost:
+            _logger.warning("telemetry lost something", extra=lost)
+        _logger.info("telemetry closed", extra=_totals(self.statistics()))
+        parts.append(self.log_sink.close(budget.left()))
+        self.pipeline.close()
+        return all(parts)
+
+    def close_at_exit(self) -> None:
+        from tachograph.metrics.record import emit_open_records
+
+        emit_open_records()
+        self.close(5.0)
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        records = asdict(metrics.statistics)
+        records.pop("strict")
+        if isinstance(self.format, FlatJson):
+            records |= asdict(self.format.tally)
+        return {
+            "metrics": records,
+            "metrics_sink": asdict(self.metrics_sink.statistics()),
+            "logs": _as_dict(self.pipeline.statistics()),
+            "logs_sink": asdict(self.log_sink.statistics()),
+        }
+
+
+class TelemetryGuard:
+    """Keeps telemetry alive; closing it flushes and detaches.
+
+    Made by `init_telemetry`. Hold it for the life of the process, as a `with` block around
+    everything else. A guard that is dropped without being closed warns; telemetry then goes on
+    until the process exits.
+    """
+
+    def __init__(self, telemetry: _Telemetry) -> None:
+        self._telemetry = telemetry
+
+    @property
+    def config(self) -> TelemetryConfig:
+        """The configuration it was started with."""
+        return self._telemetry.config
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until everything emitted so far is written; tell whether it is.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        return self._telemetry.flush(timeout)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Flush, stop the writers and detach: first records, then logs. Once; then a no-op.
+
+        Args:
+            timeout: Seconds for all of it; what is not written then is counted as dropped.
+
+        Returns:
+            Whether everything was written in time.
+        """
+        return self._telemetry.close(timeout)
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """Return every counter: of `metrics`, `metrics_sink`, `logs` and `logs_sink`."""
+        return self._telemetry.statistics()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        telemetry = self.__dict__.get("_telemetry")
+        if telemetry is not None and not telemetry.closed and not sys.is_finalizing():
+            _logger.warning(
+                "The TelemetryGuard of %r was dropped without being closed. Keep it for the life "
+                "of the process: `with init_telemetry(...) as guard:` around everything.",
+                telemetry.config.service,
+            )
+
+
+def init_telemetry(config: TelemetryConfig) -> TelemetryGuard:
+    """Start records and logs; return the guard that keeps them alive.
+
+    Starts no thread by itself: each writer starts with its first line.
+
+    Raises:
+        ConfigError: The directory cannot be written; nothing was started.
+        RuntimeError: Telemetry is running already in this process.
+    """
+    telemetry = _Telemetry(config)
+    atexit.register(telemetry.close_at_exit)
+    return TelemetryGuard(telemetry)
+
+
+class _Budget:
+    """Seconds that several steps share."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+
+def _log_target(config: TelemetryConfig) -> tuple[Target, bool]:
+    if config.telemetry_dir is None:
+        return StreamTarget(sys.stderr.buffer), _is_pretty(config, sys.stderr)
+    target = RollingFile(
+        config.telemetry_dir,
+        prefix="application.log",
+        period=Period.HOUR,
+        retention=_LOG_RETENTION,
+        per_process=config.per_process,
+    )
+    return target, False
+
+
+def _metrics_target(config: TelemetryConfig) -> tuple[Target, bool]:
+    if config.telemetry_dir is None:
+        return StreamTarget(sys.stdout.buffer), _is_pretty(config, sys.stdout)
+    target = RollingFile(
+        config.telemetry_dir,
+        prefix="metrics.log",
+        period=Period.MINUTE,
+        retention=_METRICS_RETENTION,
+        per_process=config.per_process,
+    )
+    return target, False
+
+
+def _is_pretty(config: TelemetryConfig, stream: Any) -> bool:
+    if config.pretty is not None:
+        return config.pretty
+    return bool(stream.isatty())
+
+
+def _as_dict(statistics: Any) -> dict[str, Any]:
+    return dict(statistics) if isinstance(statistics, Mapping) else asdict(statistics)
+
+
+_LOSSES = (
+    ("metrics", ("pending_dropped", "close_errors", "emit_errors", "encode_errors", "oversize")),
+    ("metrics_sink", ("dropped",)),
+    ("logs_sink", ("dropped",)),
+)
+
+
+def _losses(statistics: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return each count of something lost, as `part.name`."""
+    return {
+        f"{part}.{name}": statistics[part].get(name, 0) for part, names in _LOSSES for name in names
+    }
+
+
+def _totals(statistics: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return what the last log line tells: how much was written, how much lost."""
+    return {
+        "records_emitted": statistics["metrics"]["emitted"],
+        "records_written": statistics["metrics_sink"]["written"],
+        "records_lost": sum(_losses(statistics).values()),
+        "log_lines_lost": statistics["logs_sink"]["dropped"],
+    }
