@@ -114,7 +114,7 @@ class FlatJson:
             "    except Exception:\n"
             "        return _careful(time_ns, values, notes)\n"
             # No property can be too long in a line that is shorter than the limit of one.
-            f"    if len(line) > {MAX_TEXT}:\n"
+            f"    if len(line) > {min(MAX_TEXT, self._max_line)}:\n"
             "        return _careful(time_ns, values, notes)\n"
             "    return line\n"
         )

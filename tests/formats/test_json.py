@@ -1,0 +1,206 @@
+"""Flat JSON lines."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tachograph as tg
+from tachograph.formats.json import FlatJson, mark_dropped
+from tachograph.formats.plan import Notes
+
+START = 1_705_312_800_000_000_000
+
+
+class Colour(enum.Enum):
+    DARK_RED = 1
+
+
+class Everything(tg.WideEvent, rename="PascalCase"):
+    flag: bool | None = None
+    count: int | None = None
+    ratio: float | None = None
+    price: Decimal | None = None
+    text: str | None = None
+    colour: Colour | None = None
+    moment: datetime | None = None
+    key: UUID | None = None
+    path: Path | None = None
+    tags: list[str] | None = None
+    took: timedelta | None = None
+    status: int | None = tg.metric(None, as_property=True)
+
+
+NAMES = [field.attribute for field in Everything.__wide_event__.fields]
+
+
+def line(format: FlatJson | None = None, notes: Notes | None = None, **values: Any) -> bytes:
+    encode = (format or FlatJson()).encoder(Everything.__wide_event__.plan)
+    return encode(START, tuple(values.get(name) for name in NAMES), notes)
+
+
+def test_an_absent_value_leaves_no_gap() -> None:
+    """None is left out with its key; the head is always there and first (TY-1, F)."""
+    expected = b'{"timestamp":"2024-01-15T10:00:00.000000Z","record":"Everything"}\n'
+
+    assert expected == line()
+
+
+@pytest.mark.parametrize(
+    ("values", "member"),
+    [
+        ({"flag": False}, '"Flag":false'),
+        ({"count": -5}, '"Count":-5'),
+        ({"count": 2**70}, '"Count":1.1805916207174113e21'),
+        ({"ratio": 100.0}, '"Ratio":100'),
+        ({"ratio": 3}, '"Ratio":3'),
+        ({"price": Decimal("0.10")}, '"Price":0.10'),
+        ({"text": 'a"\n'}, '"Text":"a\\"\\n"'),
+        ({"colour": Colour.DARK_RED}, '"Colour":"DarkRed"'),
+        ({"moment": datetime(2024, 1, 15, tzinfo=UTC)}, '"Moment":"2024-01-15T00:00:00.000000Z"'),
+        ({"key": UUID(int=1)}, '"Key":"00000000-0000-0000-0000-000000000001"'),
+        ({"path": Path("/a")}, '"Path":"/a"'),
+        ({"tags": ["a", None, "c"]}, '"Tags":["a","c"]'),
+        ({"tags": []}, '"Tags":[]'),
+        ({"status": 404}, '"Status":"404"'),
+    ],
+)
+def test_each_type_has_one_form(values: dict[str, Any], member: str) -> None:
+    """The declared type decides how a value is written (TY-2, TY-3, TY-8)."""
+    assert line(**values).decode().endswith(f'"record":"Everything",{member}}}\n')
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"count": "3"}, "Count: expected int, got str"),
+        ({"flag": 1}, "Flag: expected bool, got int"),
+        ({"text": 3}, "Text: expected str, got int"),
+        ({"colour": "red"}, "Colour: expected Colour, got str"),
+        ({"moment": datetime(2024, 1, 15)}, "Moment: expected an aware datetime, got a naive one"),  # noqa: DTZ001
+        ({"tags": "abc"}, "Tags: expected list, got str"),
+        ({"key": "x"}, "Key: expected UUID, got str"),
+    ],
+)
+def test_a_bad_value_costs_its_field_only(values: dict[str, Any], error: str) -> None:
+    """The record survives without the field; `_errors` says what was expected (LC-14, TY-4)."""
+    format = FlatJson()
+    found = json.loads(line(format, ratio=1.5, **values))
+
+    assert found["Ratio"] == 1.5
+    assert found["_errors"] == [error]
+    assert format.tally.encode_errors == 1
+
+
+def test_nan_leaves_its_key_out_and_is_counted() -> None:
+    """NaN is no value: absent, counted, no error in the line (metric formats 1.2)."""
+    format = FlatJson()
+    found = json.loads(line(format, ratio=math.nan, count=1))
+
+    assert "Ratio" not in found
+    assert "_errors" not in found
+    assert format.tally.nan_skipped == 1
+
+
+def test_long_text_is_cut_and_named() -> None:
+    """A property has at most 4,096 characters; the cut is told in band (wide events 12)."""
+    found = json.loads(line(text="x" * 5_000))
+
+    assert len(found["Text"]) == 4_096
+    assert found["_truncated"] == ["Text"]
+
+
+def test_a_line_that_cannot_fit_is_a_stub() -> None:
+    """Longest texts are cut first; what still does not fit leaves a line that says so."""
+    short = json.loads(line(FlatJson(max_line=2_000), text="x" * 4_000))
+    stub = json.loads(line(FlatJson(max_line=200), text="x" * 4_000, count=1))
+
+    assert len(short["Text"]) == 1_024
+    assert short["_truncated"] == ["Text"]
+    assert stub["_errors"][0].startswith("oversize:")
+    assert "Count" not in stub
+
+
+def test_lone_surrogates_do_not_lose_the_line() -> None:
+    """Text that has no UTF-8 form is written with U+FFFD (metric formats 1.3)."""
+    assert json.loads(line(text="a\ud800b"))["Text"] == "a\ufffdb"
+
+
+def test_globals_stand_before_the_fields_in_their_order() -> None:
+    """Head, globals, fields, trailer (metric formats 2.1)."""
+    found = json.loads(line(FlatJson({"service_name": "orders", "host": "h"}), count=1))
+
+    assert ["timestamp", "record", "service_name", "host", "Count"] == list(found)
+
+
+def test_a_field_wins_over_a_global_of_its_name() -> None:
+    """No key appears twice in a line (metric formats 5)."""
+    text = line(FlatJson({"Count": "global"}), count=1).decode()
+
+    assert text.count('"Count"') == 1
+    assert json.loads(text)["Count"] == 1
+
+
+def test_notes_are_told_in_the_trailer() -> None:
+    """`_incomplete` and `_errors` come last, in this order (metric formats 2.1)."""
+    found = line(notes=Notes(incomplete=("scope",), errors=("A: b",)), count=1).decode()
+
+    assert found.endswith('"Count":1,"_incomplete":["scope"],"_errors":["A: b"]}\n')
+
+
+def test_a_loss_is_marked_as_the_last_member() -> None:
+    """`_dropped` counts the lines lost before this one (wide events 10)."""
+    assert mark_dropped(b'{"a":1}\n', 3) == b'{"a":1,"_dropped":3}\n'
+    assert mark_dropped(b"{}\n", 3) == b'{"_dropped":3}\n'
+    assert mark_dropped(b"text\n", 3) == b"text\n"
+
+
+def test_the_generated_encoder_can_be_read() -> None:
+    """`inspect.getsource` prints what was generated."""
+    encode = FlatJson().encoder(Everything.__wide_event__.plan)
+
+    assert "def encode(time_ns, values, notes):" in inspect.getsource(encode)
+
+
+VALUES = {
+    "flag": st.booleans(),
+    "count": st.integers(),
+    "ratio": st.floats(),
+    "price": st.decimals(),
+    "text": st.text(alphabet=st.characters()),
+    "colour": st.sampled_from(Colour),
+    "moment": st.datetimes(timezones=st.just(UTC)),
+    "key": st.uuids(),
+    "path": st.builds(Path, st.text(alphabet=st.characters(codec="utf-8"))),
+    "tags": st.lists(st.none() | st.text() | st.integers() | st.floats()),
+    "took": st.floats(),
+    "status": st.integers(),
+}
+ANY = st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.builds(object)
+
+
+@given(st.fixed_dictionaries({n: st.none() | v | ANY for n, v in VALUES.items()}))
+def test_whatever_the_values_are_the_line_is_one_json_object(values: dict[str, Any]) -> None:
+    """One line, one object, no key twice, keys in declared order, head first."""
+    text = line(**values)
+    pairs = json.loads(text, object_pairs_hook=list)
+    keys = [key for key, _ in pairs]
+    order = [field.emitted for field in Everything.__wide_event__.fields]
+    fields = [key for key in keys[2:] if not key.startswith("_")]
+
+    assert text.endswith(b"}\n")
+    assert text.count(b"\n") == 1
+    assert len(keys) == len(set(keys))
+    assert keys[:2] == ["timestamp", "record"]
+    assert fields == [name for name in order if name in fields]
