@@ -1,0 +1,56 @@
+# One entry point, the same words here and in CI. Every target sets itself up.
+#
+#   make demo    a service under real traffic, and a question answered from its records  (< 1 min)
+#   make check   format, lint, types, fast tests                                          (< 1 min)
+#   make test    everything: check, slow tests, the generated service's own tests         (< 15 min)
+#   make bench   measure; prints ratios, decides nothing
+#   make load    sustained traffic through a forwarding service
+#   make format  rewrite the sources as `check` wants them
+#   make clean   remove what the targets made
+
+PYTHON ?= python3
+READY  := .venv/.ready
+RUN    := .venv/bin/python
+
+.DEFAULT_GOAL := check
+.PHONY: demo check lint types fast test bench load format clean setup
+
+setup: $(READY)
+
+$(READY): pyproject.toml setup.py scripts/setup.sh
+	PYTHON="$(PYTHON)" scripts/setup.sh
+
+demo: $(READY)
+	$(RUN) scripts/demo.py
+
+check: lint types fast
+
+lint: $(READY)
+	$(RUN) -m ruff format --check --quiet .
+	$(RUN) -m ruff check --quiet .
+
+types: $(READY)
+	$(RUN) -m mypy
+	$(RUN) -m pyright --pythonpath $(RUN)
+
+fast: $(READY)
+	$(RUN) -m pytest -q -m "not slow"
+
+test: check
+	$(RUN) -m pytest -q -m slow
+	$(RUN) scripts/test_service.py
+
+bench: $(READY)
+	@set -e; for bench in bench/[a-z]*.py; do echo "== $$bench"; $(RUN) $$bench; done
+
+load: $(READY)
+	$(RUN) scripts/load.py
+
+format: $(READY)
+	$(RUN) -m ruff check --fix --quiet .
+	$(RUN) -m ruff format --quiet .
+
+clean:
+	rm -rf .venv build dist scratch .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src -name '*.egg-info' -type d -prune -exec rm -rf {} +

@@ -1,0 +1,25 @@
+"""What all tests share: where the reference data is, when it is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """The directory of reference files, `../shared` or TACHOGRAPH_REFERENCE; skips without."""
+    path = Path(os.environ.get("TACHOGRAPH_REFERENCE") or REPOSITORY.parent / "shared")
+    if not path.is_dir():
+        pytest.skip(f"no reference data at {path}; set TACHOGRAPH_REFERENCE to run this test")
+    return path
