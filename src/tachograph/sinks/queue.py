@@ -1,0 +1,382 @@
+"""The bounded queue between callers and a writer thread.
+
+Strategy: callers append under a lock that nobody holds during I/O; the writer takes lines in blocks
+and works through a `Block` that remembers how far it got. The writer polls while lines come and
+sleeps on an event when none do, so a caller wakes it only at the end of a quiet time. The queue is
+bounded in lines and in bytes; when it is full the oldest lines go, are counted, and are told in band
+on the next line written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import errno
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+
+from tachograph._base.ratelimit import warn_once
+from tachograph.sinks.block import Block
+from tachograph.sinks.protocols import Target
+from tachograph.sinks.statistics import SinkStatistics
+
+__all__ = ["QueueSink"]
+
+_MIB = 2**20
+_BLOCK_BYTES = 256 * 1024
+_QUIET_TICKS = 50
+_BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.05, 1.0
+_GONE = (errno.EPIPE, errno.EBADF)
+
+
+class QueueSink:
+    """Hands lines to a target on a thread of its own.
+
+    The thread starts with the first line. It outlives failures of the target: the rest of a block
+    that could not be written is tried again until it goes, with pauses from 50 ms to 1 s. A target
+    that is gone for good (a broken pipe, a closed descriptor) is tried once more and then left;
+    from then on lines are counted as lost. After `os.fork` the child starts with an empty queue.
+
+    Args:
+        target: Where blocks of lines are written.
+        name: For the thread and for warnings.
+        max_lines: Most lines that wait.
+        max_bytes: Most bytes that wait; one line larger than this still does.
+        flush_interval: Seconds after which written bytes are flushed.
+        tick: Seconds between two looks at the queue while lines come.
+        mark_dropped: Given a line and the number of lines lost before it, returns the line that
+            tells; None to count only.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        name: str,
+        max_lines: int = 16_384,
+        max_bytes: int = 32 * _MIB,
+        flush_interval: float = 1.0,
+        tick: float = 0.01,
+        mark_dropped: Callable[[bytes, int], bytes] | None = None,
+    ) -> None:
+        self._target = target
+        self._name = name
+        self._max_lines = max_lines
+        self._max_bytes = max_bytes
+        self._flush_interval = flush_interval
+        self._tick = tick
+        self._mark_dropped = mark_dropped
+        self._reset()
+        _sinks.add(self)
+
+    def _reset(self) -> None:
+        # Reentrant: a signal handler or a finaliser may write while this thread is in `write`.
+        self._lock = threading.RLock()
+        self._queue: deque[bytes] = deque()
+        self._bytes = 0
+        self._block: Block | None = None
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._asleep = False
+        self._closed = False
+        self._stopping = False
+        self._abandoned = False
+        self._gone = False
+        self._unmarked = 0
+        self._waiters: list[tuple[int, threading.Event]] = []
+        self._accepted = self._popped = self._written = self._bytes_written = 0
+        self._queue_dropped = self._lost_to_io = self._late = self._io_errors = 0
+
+    def write(self, line: bytes) -> None:
+        """Take *line*; drop the oldest ones when the queue is full."""
+        size = len(line)
+        with self._lock:
+            self._accepted += 1
+            if self._closed:
+                self._late += 1
+                return
+            if self._gone:
+                self._lost_to_io += 1
+                return
+            self._queue.append(line)
+            self._bytes += size
+            if self._bytes > self._max_bytes or len(self._queue) > self._max_lines:
+                self._drop_oldest()
+            if self._asleep or self._thread is None:
+                self._rouse()
+
+    def _drop_oldest(self) -> None:
+        queue = self._queue
+        while len(queue) > 1 and (self._bytes > self._max_bytes or len(queue) > self._max_lines):
+            self._bytes -= len(queue.popleft())
+            self._popped += 1
+            self._queue_dropped += 1
+            self._unmarked += 1
+        warn_once(
+            f"queue {self._name}",
+            f"The queue of {self._name} is full; its oldest lines are dropped and counted. "
+            "Its target is slower than the lines come, or does not take any.",
+        )
+
+    def _rouse(self) -> None:
+        self._asleep = False
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name=f"tachograph-{self._name}", daemon=True
+            )
+            try:
+                self._thread.start()
+            except RuntimeError:  # the interpreter is ending: `close` writes what waits
+                self._thread = None
+                return
+        self._wake.set()
+
+    # ------------------------------------------------------------------ the writer thread
+
+    def _run(self) -> None:
+        quiet = 0
+        dirty_since: float | None = None
+        while True:
+            if self._advance():
+                quiet = 0
+                dirty_since = dirty_since or time.monotonic()
+            else:
+                quiet += 1
+            now = time.monotonic()
+            if dirty_since and (now - dirty_since >= self._flush_interval or self._waiters):
+                self._flush_target()
+                dirty_since = None
+            self._answer()
+            with self._lock:
+                if self._abandoned or (self._stopping and not self._queue):
+                    break
+                self._asleep = quiet > _QUIET_TICKS and not self._queue and dirty_since is None
+                pause = None if self._asleep else self._tick
+                if self._queue and not quiet:
+                    continue
+            self._wake.wait(pause)
+            self._wake.clear()
+        if dirty_since:
+            self._flush_target()
+        self._answer()
+        self._target.close()
+
+    def _advance(self) -> bool:
+        """Write one block to its end, however long that takes; tell whether there was one."""
+        block = self._take()
+        if block is None:
+            return False
+        pause = _BACKOFF_MIN_S
+        gone = 0
+        while block.rest and not self._abandoned:
+            try:
+                taken = self._target.write(block.rest)
+            except OSError as error:
+                self._trouble(error)
+                gone = gone + 1 if error.errno in _GONE else 0
+                if gone > 1:
+                    self._leave(error)
+                    return True
+            except Exception as error:  # noqa: BLE001 -- a target of a user's own may raise anything
+                self._trouble(error)
+            else:
+                block.advance(taken)
+                if taken:
+                    pause = _BACKOFF_MIN_S
+                    continue
+            if not self._stopping or not gone:
+                self._wake.wait(pause)
+                self._wake.clear()
+                pause = min(pause * 2, _BACKOFF_MAX_S)
+        self._finish(block)
+        return True
+
+    def _take(self) -> Block | None:
+        with self._lock:
+            queue = self._queue
+            if not queue:
+                return None
+            lines: list[bytes] = []
+            size = 0
+            while queue and (not lines or size + len(queue[0]) <= _BLOCK_BYTES):
+                line = queue.popleft()
+                size += len(line)
+                lines.append(line)
+            unmarked, self._unmarked = self._unmarked, 0
+            start = self._popped
+            self._popped += len(lines)
+            if unmarked and self._mark_dropped is not None:
+                lines[0] = self._mark_dropped(lines[0], unmarked)
+            block = self._block = Block(lines, start=start, queued_bytes=size)
+            return block
+
+    def _finish(self, block: Block) -> None:
+        with self._lock:
+            if self._abandoned:
+                return
+            self._written += len(block)
+            self._bytes_written += block.size
+            self._bytes -= block.queued_bytes
+            self._block = None
+
+    def _flush_target(self) -> None:
+        try:
+            self._target.flush()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the application
+            self._trouble(error)
+
+    def _trouble(self, error: Exception) -> None:
+        self._io_errors += 1
+        warn_once(
+            f"target {self._name} {type(error)}",
+            f"Cannot write {self._name}: {error}. Lines wait in memory and are tried again; when "
+            "the queue is full the oldest are dropped and counted.",
+        )
+
+    def _leave(self, error: OSError) -> None:
+        with self._lock:
+            self._gone = True
+            self._lose_everything()
+        warn_once(
+            f"gone {self._name}",
+            f"Nobody reads {self._name} any more ({error}); its lines are dropped and counted from "
+            "now on.",
+        )
+
+    def _lose_everything(self) -> None:
+        """Count what waits as lost, what the present block still got through as written."""
+        block, self._block = self._block, None
+        if block is not None:
+            done = block.lines_done()
+            self._written += done
+            self._bytes_written += block.done
+            self._lost_to_io += len(block) - done
+        self._lost_to_io += len(self._queue)
+        self._popped += len(self._queue)
+        self._queue.clear()
+        self._bytes = 0
+
+    # ------------------------------------------------------------------ flush and close
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until every line taken before is settled and flushed; False when *timeout* passed."""
+        with self._lock:
+            if self._settled(self._accepted - self._late) and self._block is None:
+                self._flush_target()
+                return True
+            done = threading.Event()
+            self._waiters.append((self._accepted - self._late, done))
+            self._rouse()
+            if self._thread is None:
+                return self._drain_here(timeout)
+        return done.wait(timeout)
+
+    async def aflush(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109 -- as in `flush`
+        """Do as `flush`, without holding the event loop."""
+        return await asyncio.to_thread(self.flush, timeout)
+
+    def _settled(self, goal: int) -> bool:
+        """Tell whether the first *goal* lines have left the queue and are no longer being written.
+
+        Lines lost without entering the queue count as popped nowhere, so they are added.
+        """
+        entered = goal - (self._lost_to_io if self._gone else 0)
+        if self._popped < entered:
+            return False
+        return self._block is None or self._block.start >= entered
+
+    def _answer(self) -> None:
+        with self._lock:
+            still = []
+            for goal, done in self._waiters:
+                if self._settled(goal):
+                    done.set()
+                else:
+                    still.append((goal, done))
+            self._waiters = still
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Write what waits, stop the thread, close the target.
+
+        When *timeout* seconds have passed, what still waits is counted as lost.
+
+        Returns:
+            Whether everything was written in time.
+        """
+        with self._lock:
+            if self._closed:
+                return True
+            self._closed = self._stopping = True
+            thread = self._thread
+            self._wake.set()
+        if thread is not None and thread.is_alive():
+            thread.join(timeout)
+            ended = not thread.is_alive()
+        else:
+            ended = self._drain_here(timeout)
+            self._target.close()
+        with self._lock:
+            if not ended:
+                self._abandoned = True
+            waiting = len(self._queue) + (0 if self._block is None else len(self._block))
+            self._lose_everything()
+            self._wake.set()
+            return ended and waiting == 0 and not self._gone
+
+    def _drain_here(self, timeout: float) -> bool:
+        """Write on the calling thread, when no thread can be started; tell whether all went."""
+        end = time.monotonic() + timeout
+        while (block := self._take()) is not None:
+            while block.rest:
+                try:
+                    block.advance(self._target.write(block.rest))
+                except Exception as error:  # noqa: BLE001 -- telemetry never raises
+                    self._trouble(error)
+                    return False
+                if time.monotonic() > end:
+                    return False
+            self._finish(block)
+        self._flush_target()
+        self._answer()
+        return True
+
+    def statistics(self) -> SinkStatistics:
+        """Return the counts so far."""
+        with self._lock:
+            waiting = 0 if self._block is None else len(self._block)
+            return SinkStatistics(
+                accepted=self._accepted,
+                written=self._written,
+                dropped=self._queue_dropped + self._lost_to_io + self._late,
+                queue_dropped=self._queue_dropped,
+                lost_to_io=self._lost_to_io,
+                late=self._late,
+                io_errors=self._io_errors,
+                queued=len(self._queue) + waiting,
+                queued_bytes=self._bytes,
+                bytes_written=self._bytes_written,
+            )
+
+
+_sinks: weakref.WeakSet[QueueSink] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for sink in list(_sinks):
+        closed = sink._closed
+        sink._reset()
+        sink._closed = closed
+
+
+def _at_exit() -> None:
+    for sink in list(_sinks):
+        sink.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)
