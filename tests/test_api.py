@@ -1,0 +1,69 @@
+"""The public names: sorted, documented, and changed only on purpose."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import os
+import types
+from pathlib import Path
+
+import pytest
+
+SNAPSHOT = Path(__file__).with_name("public_api.txt")
+
+MODULES = [
+    "tachograph",
+    "tachograph.asgi",
+    "tachograph.errors",
+    "tachograph.fleet",
+    "tachograph.formats",
+    "tachograph.logs",
+    "tachograph.metrics",
+    "tachograph.scaffold",
+    "tachograph.sinks",
+    "tachograph.telemetry",
+    "tachograph.testing",
+]
+"""Modules that users import from. All others are ours to change."""
+
+
+def names(module: str) -> list[str]:
+    """Return the `__all__` of *module*, empty where it declares none."""
+    return list(getattr(importlib.import_module(module), "__all__", []))
+
+
+def public() -> list[tuple[str, str]]:
+    """Return every public name with its module."""
+    return [(module, name) for module in MODULES for name in names(module)]
+
+
+def test_public_names_change_on_purpose() -> None:
+    """The public names equal the committed list; TACHOGRAPH_SNAPSHOT=write renews it."""
+    current = "".join(f"{module}.{name}\n" for module, name in public())
+    if os.environ.get("TACHOGRAPH_SNAPSHOT") == "write":
+        SNAPSHOT.write_text(current)
+
+    assert SNAPSHOT.read_text().splitlines() == current.splitlines()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_names_are_sorted(module: str) -> None:
+    """A module lists its public names once each, in order."""
+    assert sorted(set(names(module))) == names(module)
+
+
+@pytest.mark.parametrize(("module", "name"), public(), ids=str)
+def test_every_public_name_is_documented(module: str, name: str) -> None:
+    """Each public class, function and module has a docstring of its own."""
+    value = getattr(importlib.import_module(module), name)
+    if not isinstance(value, (type, types.ModuleType)) and not callable(value):
+        return  # a constant: its comment stands beside it
+    doc = inspect.getdoc(value) or ""
+    if isinstance(value, type) and not issubclass(value, enum.Enum):
+        # An inherited text or the signature that `dataclass` puts there explains nothing.
+        doc = vars(value).get("__doc__") or ""
+
+    assert doc.strip()
+    assert not doc.startswith(f"{name}(")
