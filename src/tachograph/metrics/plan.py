@@ -109,7 +109,8 @@ def _closing(
 ) -> Closing:
     spec = field.spec
     exact = getattr(spec, "name", None)
-    emitted = join(prefixes, exact or field.attribute, style, exact=exact is not None)
+    base = field.attribute if exact is None else exact
+    emitted = join(prefixes, base, style, exact=exact is not None)
     if isinstance(spec, MetricSpec):
         return _plain(field, spec, attribute, emitted, variable, style)
     assert isinstance(spec, InstrumentSpec)
