@@ -1,0 +1,1 @@
+"""The command line: `tachograph`, short `tacho`. One file per command."""

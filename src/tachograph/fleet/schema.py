@@ -1,0 +1,100 @@
+"""What the fields of records mean, read from `metrics.schema.json` documents.
+
+A document keeps every version of a class it has seen, and a fleet has several documents, so one
+field may have been declared in more than one way: then all its units are known, and said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tachograph.errors import CommandError
+
+__all__ = ["Declared", "Schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A field as its class declares it.
+
+    Attributes:
+        kind: `metric`, `property` or `list`.
+        type: As in the document: `bool int float decimal str enum datetime list distribution`….
+        units: Every unit it was ever declared with; more than one means that values are mixed.
+        doc: The latest documentation.
+    """
+
+    kind: str
+    type: str
+    units: tuple[str, ...] = ()
+    doc: str = ""
+
+    @property
+    def unit(self) -> str | None:
+        """The unit for people: `Milliseconds`, `Milliseconds or Seconds`, or None."""
+        return " or ".join(self.units) or None
+
+    def also(self, later: Declared) -> Declared:
+        """Return this field with a *later* declaration of it taken in."""
+        units = tuple(dict.fromkeys((*self.units, *later.units)))
+        return Declared(later.kind, later.type, units, later.doc or self.doc)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Fields by record class and emitted name, in emitted order."""
+
+    records: Mapping[str, Mapping[str, Declared]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, documents: Iterable[Path]) -> Schema:
+        """Return what all *documents* say together.
+
+        Raises:
+            CommandError: A document cannot be read or is none.
+        """
+        records: dict[str, dict[str, Declared]] = {}
+        for path in documents:
+            for entry in _entries(path):
+                fields = records.setdefault(entry["record"], {})
+                for item in entry["fields"]:
+                    units = (item["unit"],) if item.get("unit") else ()
+                    new = Declared(item["kind"], item["type"], units, item.get("doc", ""))
+                    old = fields.get(item["name"])
+                    fields[item["name"]] = old.also(new) if old else new
+        return cls(records)
+
+    def of(self, record: str) -> Mapping[str, Declared]:
+        """Return the fields of *record*, none where it is not described."""
+        return self.records.get(record, {})
+
+    def with_units(self, announced: Mapping[str, Mapping[str, str]]) -> Schema:
+        """Return the schema with units that a stream announced, for fields without any."""
+        records = {name: dict(fields) for name, fields in self.records.items()}
+        for record, units in announced.items():
+            fields = records.setdefault(record, {})
+            for name, unit in units.items():
+                fields.setdefault(name, Declared("metric", "float", (unit,)))
+        return Schema(records)
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    try:
+        document = json.loads(path.read_bytes())
+        entries = document["records"]
+        # One look at everything that is used, so that a damaged document fails here, by name.
+        for entry in entries:
+            _ = entry["record"], [(f["name"], f["kind"], f["type"]) for f in entry["fields"]]
+    except OSError as error:
+        raise CommandError(f"Cannot read the schema {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(
+            f"{path} is not a schema document: expected "
+            '`{"tachograph_schema":1,"records":[...]}` as a service writes it. '
+            "Remove it, and columns are inferred from the lines."
+        ) from error
+    return list(entries)
