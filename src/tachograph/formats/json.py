@@ -16,12 +16,15 @@ from tachograph._base.compile import compile_functions
 from tachograph._base.ratelimit import warn_once
 from tachograph.formats.careful import Tally, fit, pieces_of
 from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
-from tachograph.formats.text import INT_MAX, INT_MIN, double, escape, quote, rfc3339
+from tachograph.formats.text import double, escape, quote, rfc3339
 from tachograph.formats.values import MAX_TEXT, text_of, writer_of
 
 __all__ = ["RESERVED", "Encoder", "FlatJson", "mark_dropped"]
 
 Encoder = Callable[[int, tuple[Any, ...], Notes | None], bytes]
+
+_PLAIN_INT = 10**15
+# Integers closer to zero are written as they are; the writer looks at the others.
 
 RESERVED = frozenset(("timestamp", "record"))
 """Names of the head, which no field may emit."""
@@ -89,10 +92,6 @@ class FlatJson:
             "double": double,
             "escape": escape,
             "NONE": "",
-            "TRUE": "true",
-            "FALSE": "false",
-            "INT_MIN": INT_MIN,
-            "INT_MAX": INT_MAX,
         }
         lines = [_literal('{"timestamp":"') + "{rfc3339(time_ns)}" + _literal('",' + self._head(plan))]
         for index, field in enumerate(plan.fields):
@@ -169,18 +168,33 @@ def _expression(index: int, field: FieldPlan, names: dict[str, object]) -> str:
         # By identity: members are singletons, and hashing one by its name costs three times more.
         names[f"labels{index}"] = {id(m): quote(label) for m, label in field.labels.items()}
         return f"labels{index}.get(id({variable})) or {writer}({variable})"
-    if field.as_property or field.to_text is not None:
+    is_int = f"{variable}.__class__ is int and {-_PLAIN_INT} < {variable} < {_PLAIN_INT}"
+    is_float = f"{variable}.__class__ is float"
+    if field.to_text is not None:
         return f"{writer}({variable})"
+    if field.as_property:
+        if field.type != "int":
+            return f"{writer}({variable})"
+        names["QUOTE"] = '"'
+        return f"QUOTE + str({variable}) + QUOTE if {is_int} else {writer}({variable})"
     match field.type:
         case "str":
             return f"escape({variable})"
         case "bool":
-            return f"TRUE if {variable} is True else FALSE if {variable} is False else {writer}({variable})"
+            return (
+                f'"true" if {variable} is True else "false" if {variable} is False '
+                f"else {writer}({variable})"
+            )
         case "int":
             text = f"str({variable})" if field.optional else variable
-            return f"{text} if {variable}.__class__ is int and INT_MIN <= {variable} <= INT_MAX else {writer}({variable})"
+            return f"{text} if {is_int} else {writer}({variable})"
         case "float":
-            return f"double({variable}) if {variable}.__class__ is float else {writer}({variable})"
+            # What `double` does for most numbers, without the call.
+            return (
+                f"repr({variable}) if {is_float} and 0.0001 <= {variable} < 1e16 "
+                f"and not {variable}.is_integer() else "
+                f"double({variable}) if {is_float} else {writer}({variable})"
+            )
         case _:
             return f"{writer}({variable})"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import sys
 import threading
 from types import TracebackType
 from typing import Self
@@ -54,6 +55,8 @@ class Counter:
         value: What it starts with.
     """
 
+    # Strategy: with the GIL a thread gives way only at calls and at backward jumps, so a change
+    # that reads, computes and stores without either is whole. Without the GIL there is a lock.
     __slots__ = ("_lock", "_value", "underflows")
 
     def __init__(self, value: int = 0) -> None:
@@ -67,20 +70,25 @@ class Counter:
         """The number now."""
         return self._value
 
-    def add(self, amount: int = 1) -> int:
+    def _add(self, amount: int = 1) -> int:
+        """Add *amount*, which may be negative, and return the new number; it stops at zero."""
+        value = self._value + amount
+        if value < 0:
+            self.underflows += 1
+            value = 0
+        self._value = value
+        return value
+
+    def _add_locked(self, amount: int = 1) -> int:
         """Add *amount*, which may be negative, and return the new number; it stops at zero."""
         with self._lock:
-            value = self._value + amount
-            if value < 0:
-                self.underflows += 1
-                value = 0
-            self._value = value
-            return value
+            return self._add(amount)
+
+    add = _add if getattr(sys, "_is_gil_enabled", lambda: True)() else _add_locked
 
     def set(self, value: int) -> None:
         """Replace the number."""
-        with self._lock:
-            self._value = value
+        self._value = value
 
     def __repr__(self) -> str:
         return f"Counter({self._value})"
