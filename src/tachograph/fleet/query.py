@@ -92,8 +92,8 @@ def _explained(error: duckdb.Error, views: Mapping[str, Sequence[Column]]) -> st
             "A query reads the records it was given and nothing else: no files, no extensions, "
             "no settings. Name more files on the command line instead."
         )
-    first = text.splitlines()[0]
-    return f"{re.sub(r'^[A-Z][A-Za-z ]+ Error: ', '', first)}.{place}".replace("..", ".")
+    first = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", text.splitlines()[0])
+    return f"{first.rstrip('.!')}.{place}"
 
 
 def _columns_like(name: str, text: str, views: Mapping[str, Sequence[Column]]) -> str:

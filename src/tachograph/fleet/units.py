@@ -49,7 +49,9 @@ def result_units(
     if node.get("type") != "SELECT_NODE":
         return None
     tables = _tables(node.get("from_table") or {})
-    by_name = {name.lower(): columns for name, columns in views.items()}
+    # What a WITH clause defines hides a record of that name.
+    hidden = {entry["key"].lower() for entry in node["cte_map"]["map"]}
+    by_name = {name.lower(): view for name, view in views.items() if name.lower() not in hidden}
     if not tables or any(table not in by_name for table in tables):
         return None  # a subquery may call anything by any name
     columns = [column for table in tables for column in by_name[table]]
@@ -92,13 +94,21 @@ def _unit(item: Mapping[str, Any], units: Mapping[str, str | None]) -> str | Non
     if kind not in ("FUNCTION", "OPERATOR", "WINDOW"):
         return None
     name = str(item.get("function_name") or item["type"].removeprefix("OPERATOR_")).lower()
-    arguments = [a.get("expression", a) for a in item.get("arguments") or item.get("children", [])]
+    arguments = _arguments(item)
     if name in _KEEPING and arguments:
         return _unit(arguments[0], units)
     if name in _ADDING and arguments:
         found = {_unit(argument, units) for argument in arguments if not _is_constant(argument)}
         return found.pop() if len(found) == 1 else None
     return None
+
+
+def _arguments(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    # `f(q) WITHIN GROUP (ORDER BY x)` is parsed as a function of `q` alone; `x` is what it is of.
+    ordered = [order["expression"] for order in (item.get("order_bys") or {}).get("orders", [])]
+    listed = item.get("arguments") or item.get("children") or []
+    arguments = [argument.get("expression", argument) for argument in listed]
+    return ordered if ordered and all(map(_is_constant, arguments)) else arguments
 
 
 def _is_constant(item: Mapping[str, Any]) -> bool:
