@@ -8,7 +8,10 @@ General layout, data flowing one way:
     testing    for your tests and ours                       cli, scaffold, fleet: the tools
 """
 
+from tachograph import asgi
 from tachograph._version import __version__
+from tachograph.errors import ConfigError, DeclarationError, TachographError
+from tachograph.logs import get_logger
 from tachograph.metrics import (
     Counter,
     Outcome,
@@ -22,14 +25,23 @@ from tachograph.metrics import (
     timer,
     timestamp,
 )
+from tachograph.telemetry import TelemetryConfig, TelemetryGuard, init_telemetry
 
 __all__ = [
+    "ConfigError",
     "Counter",
+    "DeclarationError",
     "Outcome",
+    "TachographError",
+    "TelemetryConfig",
+    "TelemetryGuard",
     "Unit",
     "WideEvent",
     "__version__",
+    "asgi",
     "gauge",
+    "get_logger",
+    "init_telemetry",
     "metric",
     "outcome",
     "slot",

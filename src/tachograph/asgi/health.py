@@ -1,0 +1,29 @@
+"""Outside all layers: health checks, websockets and lifespan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tachograph.asgi.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ["Bypass"]
+
+
+class Bypass:
+    """Sends HTTP requests through the layers, except health checks; everything else straight on.
+
+    A probe that counted as traffic would hide the traffic, and one that can be limited kills the
+    service under load.
+    """
+
+    def __init__(self, layers: ASGIApp, app: ASGIApp, paths: Sequence[str]) -> None:
+        self._layers = layers
+        self._app = app
+        self._paths = frozenset(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "http" and scope["path"] not in self._paths:
+            await self._layers(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
