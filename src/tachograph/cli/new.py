@@ -31,11 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the service and say what to do next; return the exit code."""
     # The part and not its package: a bad name is refused before copier would be needed.
     from tachograph.scaffold.names import DESCRIPTION, Project
-    from tachograph.scaffold.render import render
+    from tachograph.scaffold.render import render_service
 
     project = Project(arguments.name, arguments.description or DESCRIPTION)
     destination = arguments.dir or Path(project.name)
-    files = render(project, destination)
+    files = render_service(project, destination)
     print(
         f"{project.name} is in {destination}: {len(files)} files, all yours.\n"
         "\n"

@@ -7,20 +7,23 @@ dependency on it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from tachograph.errors import CommandError
 from tachograph.scaffold.names import Project
 
-__all__ = ["TEMPLATE", "render", "requirement"]
+__all__ = ["TEMPLATE", "render_service", "requirement"]
 
 TEMPLATE = Path(__file__).parent
 """Where copier finds the template."""
 
 
-def render(project: Project, destination: Path, *, template: Path = TEMPLATE) -> list[Path]:
+def render_service(project: Project, destination: Path, *, template: Path = TEMPLATE) -> list[Path]:
     """Write *project* into *destination*; return its files, relative, in order.
 
     A run that fails leaves nothing behind.
@@ -43,18 +46,34 @@ def render(project: Project, destination: Path, *, template: Path = TEMPLATE) ->
         "description": project.description,
         "tachograph_requirement": requirement(),
     }
-    try:
-        # No prompt, ever: every answer is given, so a terminal makes no difference.
-        run_copy(str(template), destination, data=answers, defaults=True, quiet=True)
-    except CopierError as error:
-        raise CommandError(f"Cannot make {destination}: {error}") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise CommandError(
-            f"Cannot write {destination}: {reason}. Choose another `--dir`."
-        ) from error
+    with _made(destination):
+        try:
+            # No prompt, ever: every answer is given, so a terminal makes no difference.
+            run_copy(str(template), destination, data=answers, defaults=True, quiet=True)
+        except CopierError as error:
+            raise CommandError(f"Cannot make {destination}: {error}") from error
     files = (path for path in destination.rglob("*") if path.is_file())
     return sorted(path.relative_to(destination) for path in files)
+
+
+@contextlib.contextmanager
+def _made(destination: Path) -> Iterator[None]:
+    """Make *destination*; take away what is in it if the block fails."""
+    was_there = destination.exists()
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        for path in list(destination.iterdir()) if was_there else [destination]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.exists():
+                path.unlink()
+        if isinstance(error, OSError):
+            raise CommandError(
+                f"Cannot write {destination}: {error.strerror}. Choose another place with `--dir`."
+            ) from error
+        raise
 
 
 def requirement() -> str:
