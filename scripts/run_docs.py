@@ -230,7 +230,7 @@ def main(paths: list[str]) -> int:
             print(error, file=sys.stderr)
             failed += 1
         else:
-            print(f"{path}: {count} blocks ran")
+            print(f"{path}: blocks that ran: {count}")
     return 1 if failed else 0
 
 

@@ -98,7 +98,7 @@ def test_blocks_share_a_namespace_and_a_directory(tmp_path: Path) -> None:
     done = run(document)
 
     assert ("", 0) == (done.stderr, done.returncode)
-    assert f"{document}: 5 blocks ran\n" == done.stdout
+    assert f"{document}: blocks that ran: 5\n" == done.stdout
 
 
 @pytest.mark.parametrize(
