@@ -48,10 +48,17 @@ def test_public_names_change_on_purpose() -> None:
     assert SNAPSHOT.read_text().splitlines() == current.splitlines()
 
 
+def in_order(name: str) -> tuple[int, str]:
+    """Return the place of a name: constants, then classes, then functions, as ruff sorts them."""
+    if name.isupper():
+        return 0, name
+    return (1 if name[:1].isupper() else 2), name
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_names_are_sorted(module: str) -> None:
     """A module lists its public names once each, in order."""
-    assert sorted(set(names(module))) == names(module)
+    assert sorted(set(names(module)), key=in_order) == names(module)
 
 
 @pytest.mark.parametrize(("module", "name"), public(), ids=str)

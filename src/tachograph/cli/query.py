@@ -198,8 +198,9 @@ def _show_tables(events: WideEvents, *, as_json: bool) -> None:
         return
     blocks = []
     for record in events.records:
-        rows = [(c.name, c.type, c.unit or "", c.doc) for c in record.columns]
-        shown = table.render(["column", "type", "unit", "meaning"], rows)
+        wide = 4 if any(column.doc for column in record.columns) else 3
+        rows = [(c.name, c.type, c.unit or "", c.doc)[:wide] for c in record.columns]
+        shown = table.render(["column", "type", "unit", "meaning"][:wide], rows)
         lines = "line" if record.lines == 1 else "lines"
         blocks.append(f"{record.name}: {record.lines} {lines}\n\n{shown}")
     print("\n".join(blocks), end="")
