@@ -7,6 +7,6 @@ and websockets and lifespan pass through untouched.
 from tachograph.asgi.options import Options
 from tachograph.asgi.rate_limit import RateLimit
 from tachograph.asgi.stack import ORDER, stack
-from tachograph.asgi.state import ErrorKind, set_error_kind
+from tachograph.asgi.state import ErrorKind, request_id, set_error_kind
 
-__all__ = ["ORDER", "ErrorKind", "Options", "RateLimit", "set_error_kind", "stack"]
+__all__ = ["ORDER", "ErrorKind", "Options", "RateLimit", "request_id", "set_error_kind", "stack"]

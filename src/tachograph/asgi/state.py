@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tachograph.asgi.types import Scope, Send
 
-__all__ = ["KEY", "ErrorKind", "State", "respond", "set_error_kind"]
+__all__ = ["KEY", "ErrorKind", "State", "request_id", "respond", "set_error_kind"]
 
 KEY = "tachograph"
 """Where a request's state is in its scope."""
@@ -66,6 +66,12 @@ def set_error_kind(scope: Scope, kind: ErrorKind) -> None:
     state: State | None = scope.get(KEY)
     if state is not None:
         state.error_kind = kind
+
+
+def request_id(scope: Scope) -> str | None:
+    """Return the id of this request, None where no stack is around the application."""
+    state: State | None = scope.get(KEY)
+    return None if state is None else state.request_id
 
 
 async def respond(
