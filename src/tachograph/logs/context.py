@@ -1,7 +1,8 @@
-"""Fields that every log line of a request carries, kept in one context variable.
+"""Fields that every log line of a request carries: bound once, in one `ContextVar`.
 
-The mapping is never changed, only replaced, so a task's additions are not seen by its siblings.
-Tasks and `asyncio.to_thread` inherit it; `run_in_executor` does not copy the context.
+A task or an `asyncio.to_thread` call started inside sees what was bound before; what it binds
+itself stays its own. `run_in_executor` does not copy the context. The mapping is replaced and never
+changed, so copying a context copies nothing.
 """
 
 from __future__ import annotations
@@ -10,46 +11,52 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
 from types import MappingProxyType
-from typing import Any
 
 __all__ = ["bind_context", "context", "current_context", "reset_context"]
 
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
-_context: ContextVar[Mapping[str, Any]] = ContextVar("tachograph_log_context", default=_EMPTY)
+_NOTHING: dict[str, object] = {}
+_bound: ContextVar[dict[str, object]] = ContextVar("tachograph_log_context", default=_NOTHING)
+
+in_force = _bound.get
+"""The mapping itself, without a copy, for the writers of lines. Never change it."""
 
 
-def bind_context(**fields: Any) -> Token[Mapping[str, Any]]:
-    """Add *fields* to every line logged from here on in this context.
+def bind_context(**fields: object) -> Token[dict[str, object]]:
+    """Add *fields* to every line logged from here on in this task or thread.
+
+    A name that is bound already gets the new value.
 
     Returns:
         What `reset_context` needs to take them away again.
     """
-    return _context.set({**_context.get(), **fields})
+    return _bound.set({**_bound.get(), **fields})
 
 
-def reset_context(token: Token[Mapping[str, Any]]) -> None:
-    """Go back to the fields before the `bind_context` that returned *token*.
+def reset_context(token: Token[dict[str, object]]) -> None:
+    """Go back to what was bound before `bind_context` returned *token*.
 
-    In another context than that one it has nothing to undo and does nothing.
+    A token that was used already, or that another task bound, changes nothing: an async generator
+    may be finished by a different task than the one that started it.
     """
-    with contextlib.suppress(ValueError):
-        _context.reset(token)
+    with contextlib.suppress(ValueError, RuntimeError):
+        _bound.reset(token)
 
 
-def current_context() -> Mapping[str, Any]:
-    """Return the fields in force here; read-only."""
-    return MappingProxyType(dict(_context.get()))
+def current_context() -> Mapping[str, object]:
+    """Return what is bound here: a read-only mapping that later binding does not change."""
+    return MappingProxyType(_bound.get())
 
 
 @contextlib.contextmanager
-def context(**fields: Any) -> Iterator[None]:
-    """Add *fields* to every line logged inside the block."""
+def context(**fields: object) -> Iterator[None]:
+    """Bind *fields* for the length of a `with` block.
+
+    Example:
+        with context(order_id=17):
+            log.info("paid")            # the line has "order_id":17
+    """
     token = bind_context(**fields)
     try:
         yield
     finally:
         reset_context(token)
-
-
-in_force = _context.get
-"""The mapping itself, without a copy; for the handler."""

@@ -1,56 +1,165 @@
-"""An exception as plain data: type, message, frames, and what it came from."""
+"""An exception as data: type, message, frames, and the exceptions behind it.
+
+    {"type":"orders.StoreError","message":"no answer",
+     "frames":[{"file":..,"line":41,"function":..}],
+     "notes":[..],"cause":{..},"context":{..},"exceptions":[..],"omitted":{"frames":7}}
+
+`cause` is what `raise ... from` names, `context` what was being handled otherwise; a group has its
+children in `exceptions`. The innermost frame comes last, as in a traceback. Everything is bounded,
+what is left out is counted in `omitted`. No exception is described twice, so a cycle ends.
+"""
 
 from __future__ import annotations
 
-import traceback
+from collections import deque
+from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
-__all__ = ["described"]
+from tachograph.formats.text import quote
+from tachograph.logs.record import printable
 
-_MAX_FRAMES = 50
-_MAX_DEPTH = 8
-_MAX_CHILDREN = 16
+__all__ = ["exception_text", "qualified_name"]
 
-
-def described(error: BaseException) -> dict[str, Any]:
-    """Return *error* as mappings, lists and text.
-
-    Keys: `type` (qualified), `message`, `frames` (outermost first, the innermost 50; each `file`,
-    `line`, `function`), and where there are any `notes`, `cause` or `context` (the exception it was
-    raised from or while handling), `exceptions` of a group. Cycles end; at most 8 levels deep.
-    """
-    return _described(error, set(), _MAX_DEPTH)
+MAX_BYTES = 32_768
+"""Longest text of an exception in a line, in bytes."""
 
 
-def _described(error: BaseException, seen: set[int], depth: int) -> dict[str, Any]:
-    seen.add(id(error))
-    cls = type(error)
-    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    found: dict[str, Any] = {"type": name, "message": _message(error)}
-    frames = traceback.extract_tb(error.__traceback__)
-    found["frames"] = [
-        {"file": f.filename, "line": f.lineno, "function": f.name} for f in frames[-_MAX_FRAMES:]
-    ]
-    if len(frames) > _MAX_FRAMES:
-        found["frames_omitted"] = len(frames) - _MAX_FRAMES
-    if notes := getattr(error, "__notes__", None):
-        found["notes"] = [str(note) for note in notes]
-    if depth == 0:
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """How much of an exception is described; `frames` is for one of them, `all_frames` for all."""
+
+    exceptions: int
+    frames: int
+    all_frames: int
+    children: int
+    notes: int
+    text: int
+
+
+# The first is generous for what people write; the others are for what does not fit even so.
+_STEPS = (
+    _Limits(exceptions=16, frames=32, all_frames=128, children=8, notes=8, text=2_048),
+    _Limits(exceptions=4, frames=8, all_frames=16, children=4, notes=1, text=256),
+    _Limits(exceptions=1, frames=0, all_frames=0, children=0, notes=0, text=256),
+)
+
+
+def exception_text(error: BaseException) -> str:
+    """Return *error* as a JSON object of at most 32 KiB."""
+    text = ""
+    for limits in _STEPS:
+        text = _json(_Description(limits).of(error))
+        if len(text.encode()) <= MAX_BYTES:
+            break
+    return text
+
+
+def qualified_name(cls: type) -> str:
+    """Return `module.Class`, without the module for builtins."""
+    module: object = getattr(cls, "__module__", None)
+    name = cls.__qualname__
+    return name if module == "builtins" or not isinstance(module, str) else f"{module}.{name}"
+
+
+class _Description:
+    """One pass over an exception and those behind it, counting down what it may still write."""
+
+    def __init__(self, limits: _Limits) -> None:
+        self._limits = limits
+        self._exceptions = limits.exceptions
+        self._frames = limits.all_frames
+        self._seen: set[int] = set()
+
+    def of(self, error: BaseException) -> dict[str, Any]:
+        self._seen.add(id(error))
+        self._exceptions -= 1
+        limit = self._limits.text
+        found: dict[str, Any] = {
+            "type": qualified_name(type(error))[:limit],
+            "message": printable(error)[:limit],
+        }
+        omitted: dict[str, int] = {}
+        self._add_frames(error.__traceback__, found, omitted)
+        self._add_notes(error, found, omitted)
+        self._add_origin(error, found, omitted)
+        if isinstance(error, BaseExceptionGroup):
+            self._add_children(error.exceptions, found, omitted)
+        if omitted:
+            found["omitted"] = omitted
         return found
-    if isinstance(error, BaseExceptionGroup):
-        children = error.exceptions[:_MAX_CHILDREN]
-        found["exceptions"] = [_described(e, seen, depth - 1) for e in children if id(e) not in seen]
-    cause, context = error.__cause__, error.__context__
-    if cause is not None:
-        if id(cause) not in seen:
-            found["cause"] = _described(cause, seen, depth - 1)
-    elif context is not None and not error.__suppress_context__ and id(context) not in seen:
-        found["context"] = _described(context, seen, depth - 1)
-    return found
+
+    def _add_frames(
+        self, tb: TracebackType | None, found: dict[str, Any], omitted: dict[str, int]
+    ) -> None:
+        """Add a quarter of the frames from the outside, the others from where it was raised."""
+        limit = min(self._limits.frames, self._frames)
+        outer: list[dict[str, Any]] = []
+        inner: deque[TracebackType] = deque(maxlen=limit - limit // 4)
+        count = 0
+        while tb is not None:
+            if count < limit // 4:
+                outer.append(self._frame(tb))
+            else:
+                inner.append(tb)
+            count += 1
+            tb = tb.tb_next
+        frames = found["frames"] = [*outer, *map(self._frame, inner)]
+        self._frames -= len(frames)
+        if len(frames) < count:
+            omitted["frames"] = count - len(frames)
+
+    def _frame(self, tb: TracebackType) -> dict[str, Any]:
+        code, limit = tb.tb_frame.f_code, self._limits.text
+        return {
+            "file": code.co_filename[-limit:],
+            "line": tb.tb_lineno,
+            "function": code.co_qualname[-limit:],
+        }
+
+    def _add_notes(
+        self, error: BaseException, found: dict[str, Any], omitted: dict[str, int]
+    ) -> None:
+        notes = getattr(error, "__notes__", None)
+        if not isinstance(notes, list | tuple) or not notes:
+            return
+        limits = self._limits
+        found["notes"] = [printable(note)[: limits.text] for note in notes[: limits.notes]]
+        if len(notes) > limits.notes:
+            omitted["notes"] = len(notes) - limits.notes
+
+    def _add_origin(
+        self, error: BaseException, found: dict[str, Any], omitted: dict[str, int]
+    ) -> None:
+        name, origin = "cause", error.__cause__
+        if origin is None and not error.__suppress_context__:
+            name, origin = "context", error.__context__
+        if origin is None:
+            return
+        if self._may_describe(origin):
+            found[name] = self.of(origin)
+        else:
+            omitted[name] = 1
+
+    def _add_children(
+        self, children: tuple[BaseException, ...], found: dict[str, Any], omitted: dict[str, int]
+    ) -> None:
+        limit = self._limits.children
+        described = [self.of(child) for child in children[:limit] if self._may_describe(child)]
+        found["exceptions"] = described
+        if len(described) < len(children):
+            omitted["exceptions"] = len(children) - len(described)
+
+    def _may_describe(self, error: BaseException) -> bool:
+        return self._exceptions > 0 and id(error) not in self._seen
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 -- an exception that cannot be printed is still reported
-        return f"<unprintable {type(error).__name__}>"
+def _json(value: Any) -> str:
+    """Write what `_Description` makes: dicts, lists, texts, whole numbers and None."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f'"{key}":{_json(item)}' for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_json, value)) + "]"
+    return "null" if value is None else str(value)

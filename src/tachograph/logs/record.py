@@ -1,8 +1,8 @@
 """`logging.LogRecord` as the transport: putting fields into one and reading them out again.
 
 Fields travel as attributes of the record, as stdlib's `extra` does it, so any handler of the
-application finds them where it looks. A field that would overwrite an attribute of the record itself
-(`name`, `args`, `module` ...) travels beside them instead and is in our line all the same.
+application finds them where it looks. A field that would overwrite an attribute of the record
+itself (`name`, `args`, `module` ...) travels beside them instead and is in our line all the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import Any, TypeAlias
 
-__all__ = ["ExcInfo", "fields_of", "hand_over", "message_of", "unprintable"]
+__all__ = [
+    "ExcInfo",
+    "exception_of",
+    "fields_of",
+    "hand_over",
+    "message_of",
+    "place_of",
+    "printable",
+    "unprintable",
+]
 
 ExcInfo: TypeAlias = (
     bool
@@ -23,14 +32,16 @@ ExcInfo: TypeAlias = (
     | None
 )
 
-_BESIDE = "_tachograph_fields"
+_BESIDE = "tachograph_fields"
+# What a record has itself; formatters add `message` and `asctime`, Python 3.12 adds `taskName`.
 _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
-# `message` and `asctime` are set by formatters, `taskName` by Python 3.12 and later.
 _NO_FIELD = _OWN | {"message", "asctime", "taskName", _BESIDE}
 _NOT_AS_ATTRIBUTE = _NO_FIELD | {"getMessage", "__dict__", "__class__"}
+_MAX_ARGUMENTS = 512
+_MAX_STACK = 4_000
 
 
-def hand_over(  # noqa: PLR0913 -- what a log call consists of
+def hand_over(
     logger: logging.Logger,
     level: int,
     event: object,
@@ -68,17 +79,19 @@ def hand_over(  # noqa: PLR0913 -- what a log call consists of
     logger.handle(record)
 
 
-def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+def fields_of(record: logging.LogRecord) -> dict[Any, Any]:
     """Return what was attached to *record*: fields, `extra`, what filters added, the stack text."""
     attributes = record.__dict__
     fields = {name: value for name, value in attributes.items() if name not in _NO_FIELD}
     beside = attributes.get(_BESIDE)
-    if beside:
+    if isinstance(beside, dict):
         fields.update(beside)
     if "color_message" in fields and record.name.startswith("uvicorn"):
         del fields["color_message"]  # the message once more, with terminal colours
-    if record.stack_info:
-        fields.setdefault("stack_info", record.stack_info)
+    stack = record.stack_info
+    if stack:
+        # Its end says where the call is.
+        fields.setdefault("stack_info", stack if len(stack) <= _MAX_STACK else _cut(stack))
     return fields
 
 
@@ -88,9 +101,8 @@ def message_of(record: logging.LogRecord) -> tuple[str, str | None]:
     if type(msg) is str and not record.args and type(record) is logging.LogRecord:
         return msg, None
     try:
-        # Through the class: a field may be named `getMessage` in somebody's `extra`.
-        text = type(record).getMessage(record)
-        return (text, None) if type(text) is str else (str(text), None)
+        # Through the class: an attribute may be called `getMessage` by somebody's `extra`.
+        return str.__str__(str(type(record).getMessage(record))), None
     except Exception as error:  # noqa: BLE001 -- a bad format string costs its message only
         problem = f"message: {type(error).__name__}: {printable(error)}"
         if record.args:
@@ -98,7 +110,11 @@ def message_of(record: logging.LogRecord) -> tuple[str, str | None]:
         return printable(msg), problem
 
 
-_MAX_ARGUMENTS = 512
+def exception_of(record: logging.LogRecord) -> BaseException | None:
+    """Return the exception that *record* carries."""
+    exc_info: Any = record.exc_info
+    error = exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) > 1 else exc_info
+    return error if isinstance(error, BaseException) else None
 
 
 def printable(value: object) -> str:
@@ -110,7 +126,7 @@ def printable(value: object) -> str:
 
 
 def unprintable(value: object) -> str:
-    """Return what stands for a value that has no text."""
+    """Return what stands for a value that has no text, the same as `formats.text.scalar` writes."""
     return f"<unprintable {type(value).__name__}>"
 
 
@@ -120,10 +136,14 @@ def place_of(frame: FrameType) -> tuple[str, int, str]:
     return code.co_filename, frame.f_lineno or 0, code.co_name
 
 
-def _triple(exc_info: ExcInfo) -> Any:
+def _cut(stack: str) -> str:
+    return f"...{stack[-_MAX_STACK:]}"
+
+
+def _triple(exc_info: Any) -> Any:
     if not exc_info:
         return None
     if isinstance(exc_info, BaseException):
         return type(exc_info), exc_info, exc_info.__traceback__
     triple = exc_info if isinstance(exc_info, tuple) else sys.exc_info()
-    return triple if triple[0] is not None else None
+    return triple if len(triple) == 3 and triple[0] is not None else None
