@@ -34,7 +34,8 @@ def test_the_directory_is_named_like_the_service(
     assert [(Project("order-history"), Path("order-history"))] == rendered
     assert "order-history is in order-history: 2 files" in printed
     assert "  cd order-history\n" in printed
-    assert "  .venv/bin/python -m order_history --telemetry-dir telemetry\n" in printed
+    assert "  TELEMETRY_DIR=telemetry make run " in printed
+    assert "  tacho query --dir telemetry\n" in printed
 
 
 def test_directory_and_description_can_be_given(rendered: list[tuple[Project, Path]]) -> None:
