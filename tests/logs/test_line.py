@@ -227,6 +227,14 @@ def test_time_is_the_records_unless_the_clock_was_moved(monkeypatch: pytest.Monk
     assert ["2024-01-15T10:00:00.123456Z", "2001-09-09T01:46:40.000001Z"] == [before, moved]
 
 
+@pytest.mark.parametrize("micros", [8, 19, 29, 999_999])
+def test_time_keeps_its_microsecond(micros: int) -> None:
+    """The six digits are those of the clock, though a record holds them as a float of seconds."""
+    created = (1_705_312_800_000_000_000 + micros * 1_000) / 1e9  # as `time.time()` makes it
+
+    assert f"{micros:06}Z" == line_of(record_of(created=created))["timestamp"][-7:]
+
+
 def test_record_from_elsewhere() -> None:
     """A record made of a dictionary, as sockets deliver them, is a line; unknown time is now."""
     for attributes in ({"msg": "x"}, {"msg": "x", "created": None}, {"msg": "x", "created": 1e300}):
