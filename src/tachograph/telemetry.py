@@ -25,7 +25,7 @@ from tachograph import logs, metrics
 from tachograph._base.document import Document
 from tachograph._base.env import read_bool, read_text
 from tachograph.errors import ConfigError
-from tachograph.formats import schema
+from tachograph.formats import json, pretty, schema
 from tachograph.formats.json import FlatJson
 from tachograph.formats.plan import RecordPlan
 from tachograph.formats.pretty import Pretty
@@ -133,7 +133,11 @@ class _Telemetry:
             self.format = (
                 Pretty(colour=True) if metrics_pretty else FlatJson(everywhere)
             )
-            self.log_sink = QueueSink(log_target, name="logs")
+            self.log_sink = QueueSink(
+                log_target,
+                name="logs",
+                mark_dropped=(pretty if log_pretty else json).mark_dropped,
+            )
             self.metrics_sink = QueueSink(
                 metrics_target, name="metrics", mark_dropped=self.format.mark_dropped
             )
@@ -202,7 +206,7 @@ class _Telemetry:
         return {
             "metrics": records,
             "metrics_sink": asdict(self.metrics_sink.statistics()),
-            "logs": _as_dict(self.pipeline.statistics()),
+            "logs": asdict(self.pipeline.statistics()),
             "logs_sink": asdict(self.log_sink.statistics()),
         }
 
@@ -323,13 +327,10 @@ def _is_pretty(config: TelemetryConfig, stream: Any) -> bool:
     return bool(stream.isatty())
 
 
-def _as_dict(statistics: Any) -> dict[str, Any]:
-    return dict(statistics) if isinstance(statistics, Mapping) else asdict(statistics)
-
-
 _LOSSES = (
     ("metrics", ("pending_dropped", "close_errors", "emit_errors", "encode_errors", "oversize")),
     ("metrics_sink", ("dropped",)),
+    ("logs", ("lost",)),
     ("logs_sink", ("dropped",)),
 )
 
@@ -343,9 +344,11 @@ def _losses(statistics: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 
 def _totals(statistics: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Return what the last log line tells: how much was written, how much lost."""
+    lost = _losses(statistics)
+    log_lines_lost = sum(count for name, count in lost.items() if name.startswith("logs"))
     return {
         "records_emitted": statistics["metrics"]["emitted"],
         "records_written": statistics["metrics_sink"]["written"],
-        "records_lost": sum(_losses(statistics).values()),
-        "log_lines_lost": statistics["logs_sink"]["dropped"],
+        "records_lost": sum(lost.values()) - log_lines_lost,
+        "log_lines_lost": log_lines_lost,
     }

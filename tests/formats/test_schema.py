@@ -53,11 +53,15 @@ def test_merging_keeps_other_classes_and_older_digests() -> None:
     first = merged(None, "shop", [PLAN])
     older = json.loads(first)
     older["records"].append({"record": "Order", "digest": "0" * 16, "doc": "", "fields": []})
-    found = json.loads(merged(json.dumps(older).encode(), "shop", [PLAN, Other.__wide_event__.plan]))
+    found = json.loads(
+        merged(json.dumps(older).encode(), "shop", [PLAN, Other.__wide_event__.plan])
+    )
 
-    assert [("Order", "0" * 16), ("Order", PLAN.digest), ("Other", Other.__wide_event__.plan.digest)] == [
-        (entry["record"], entry["digest"]) for entry in found["records"]
-    ]
+    assert [
+        ("Order", "0" * 16),
+        ("Order", PLAN.digest),
+        ("Other", Other.__wide_event__.plan.digest),
+    ] == [(entry["record"], entry["digest"]) for entry in found["records"]]
 
 
 def test_a_file_that_is_no_schema_is_replaced() -> None:
