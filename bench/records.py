@@ -135,7 +135,7 @@ class _Bytes:
 
 
 def structlog_orjson() -> Callable[[], None]:
-    """structlog as its documentation sets it up for speed: orjson, bytes, filtered, cached."""
+    """Structlog as its documentation sets it up for speed: orjson, bytes, filtered, cached."""
     import orjson
     import structlog
 

@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from services import Instance, generate, running
 from traffic import Request, Seen, drive, mixed
@@ -77,8 +78,9 @@ def _report(seen: Seen, telemetry: Path, exit_code: int, began: float) -> int:
     line = next((e for e in logs if e.get("request_id") == shown["RequestId"]), None)
     emitted = Counter(record["RequestId"] for record in requests)
     missing = [i for i in seen.ids if emitted[i] != 1]
-    lost = sum(record.get("_dropped", 0) for record in records + logs)
-    closed = next((e for e in reversed(logs) if e["message"] == "telemetry closed"), {})
+    lost = sum(int(record.get("_dropped", 0)) for record in records + logs)
+    ends = [e for e in logs if e["message"] == "telemetry closed"]
+    closed: dict[str, Any] = ends[-1] if ends else {}
     statuses = ", ".join(f"{n} × {status}" for status, n in sorted(seen.statuses.items()))
     _title("What the clients saw")
     print(f"{seen.answered} answers: {statuses}")
@@ -121,7 +123,7 @@ def _report(seen: Seen, telemetry: Path, exit_code: int, began: float) -> int:
     return 0 if sound else 1
 
 
-def _lines(directory: Path, pattern: str) -> list[dict[str, object]]:
+def _lines(directory: Path, pattern: str) -> list[dict[str, Any]]:
     texts = (file.read_text() for file in sorted(directory.glob(pattern)))
     return [json.loads(line) for text in texts for line in text.splitlines()]
 

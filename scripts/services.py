@@ -65,9 +65,11 @@ class Instance:
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end and self.process.poll() is None:
-            with contextlib.suppress(urllib.error.URLError, OSError):
-                with urllib.request.urlopen(f"{self.url}/health", timeout=1):
-                    return
+            with (
+                contextlib.suppress(urllib.error.URLError, OSError),
+                urllib.request.urlopen(f"{self.url}/health", timeout=1),
+            ):
+                return
             time.sleep(0.05)
         msg = f"the service at {self.url} did not start:\n{self.output.read_text()}"
         raise RuntimeError(msg)

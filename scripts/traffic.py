@@ -1,4 +1,4 @@
-"""Real requests over sockets, of all kinds: what a client saw is kept, so that it can be compared."""
+"""Real requests over sockets, of all kinds; what the clients saw is kept to be compared."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def mixed(count: int) -> Iterator[Request]:
         lambda n: Request("GET", f"/items/k{n % 97}"),
         lambda n: Request("PUT", f"/items/k{n % 97}", b"w" * (n % 90)),
         lambda n: Request("GET", f"/items/absent-{n}"),
-        lambda n: Request("POST", "/echo", b'{"message":"hello"}'),
+        lambda _: Request("POST", "/echo", b'{"message":"hello"}'),
         lambda n: Request("GET", f"/items/k{n % 13}"),
-        lambda n: Request("POST", "/echo", b'{"message":'),
+        lambda _: Request("POST", "/echo", b'{"message":'),
         lambda n: Request("GET", f"/nowhere/{n}"),
     ]
     turn = itertools.cycle(kinds)

@@ -29,6 +29,7 @@ from tachograph.formats import json, pretty, schema
 from tachograph.formats.json import FlatJson
 from tachograph.formats.plan import RecordPlan
 from tachograph.formats.pretty import Pretty
+from tachograph.metrics.record import emit_open_records
 from tachograph.sinks import Period, QueueSink, Retention, RollingFile, StreamTarget, Target
 
 __all__ = ["TelemetryConfig", "TelemetryGuard", "init_telemetry"]
@@ -130,9 +131,7 @@ class _Telemetry:
             undo.callback(log_target.close)
             metrics_target, metrics_pretty = _metrics_target(config)
             undo.callback(metrics_target.close)
-            self.format = (
-                Pretty(colour=True) if metrics_pretty else FlatJson(everywhere)
-            )
+            self.format = Pretty(colour=True) if metrics_pretty else FlatJson(everywhere)
             self.log_sink = QueueSink(
                 log_target,
                 name="logs",
@@ -193,8 +192,6 @@ class _Telemetry:
         return all(parts)
 
     def close_at_exit(self) -> None:
-        from tachograph.metrics.record import emit_open_records
-
         emit_open_records()
         self.close(5.0)
 

@@ -5,7 +5,7 @@
 
     assert events.one(RequestMetrics).status_code == "200"
 
-Captures see every task and thread that was started inside the block. Nothing needs to be configured.
+Captures see every task and thread started inside the block. Nothing needs to be configured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import difflib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from tachograph import logs as _logs
 from tachograph._base.clock import clock
@@ -25,7 +25,14 @@ from tachograph.metrics import WideEvent
 from tachograph.metrics.output import capture_into
 from tachograph.metrics.statistics import statistics
 
-__all__ = ["CapturedEvent", "CapturedEvents", "FakeClock", "capture_events", "capture_logs", "strict"]
+__all__ = [
+    "CapturedEvent",
+    "CapturedEvents",
+    "FakeClock",
+    "capture_events",
+    "capture_logs",
+    "strict",
+]
 
 
 class CapturedEvent(Mapping[str, Any]):
@@ -182,7 +189,7 @@ class FakeClock:
     """Replaces the clock of records, logs and files while its `with` block is open.
 
     Args:
-        time_ns: Wall time at the start, nanoseconds since 1970; the default is 2024-01-15 10:00 UTC.
+        time_ns: Wall time at the start, nanoseconds since 1970; default 2024-01-15 10:00 UTC.
     """
 
     def __init__(self, time_ns: int = 1_705_312_800_000_000_000) -> None:
@@ -199,7 +206,7 @@ class FakeClock:
         """Step the wall clock only, as an operator or NTP does; also backwards."""
         self._time_ns = time_ns
 
-    def __enter__(self) -> FakeClock:
+    def __enter__(self) -> Self:
         clock.time_ns = lambda: self._time_ns
         clock.monotonic_ns = lambda: self._monotonic_ns
         return self

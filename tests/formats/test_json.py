@@ -45,8 +45,9 @@ class Everything(tg.WideEvent, rename="PascalCase"):
 NAMES = [field.attribute for field in Everything.__wide_event__.fields]
 
 
-def line(format: FlatJson | None = None, notes: Notes | None = None, **values: Any) -> bytes:
-    encode = (format or FlatJson()).encoder(Everything.__wide_event__.plan)
+def line(flat: FlatJson | None = None, notes: Notes | None = None, **values: Any) -> bytes:
+    """Return the line of a record with these values, absent ones None."""
+    encode = (flat or FlatJson()).encoder(Everything.__wide_event__.plan)
     return encode(START, tuple(values.get(name) for name in NAMES), notes)
 
 
@@ -95,22 +96,22 @@ def test_each_type_has_one_form(values: dict[str, Any], member: str) -> None:
 )
 def test_a_bad_value_costs_its_field_only(values: dict[str, Any], error: str) -> None:
     """The record survives without the field; `_errors` says what was expected (LC-14, TY-4)."""
-    format = FlatJson()
-    found = json.loads(line(format, ratio=1.5, **values))
+    flat = FlatJson()
+    found = json.loads(line(flat, ratio=1.5, **values))
 
     assert found["Ratio"] == 1.5
     assert found["_errors"] == [error]
-    assert format.tally.encode_errors == 1
+    assert flat.tally.encode_errors == 1
 
 
 def test_nan_leaves_its_key_out_and_is_counted() -> None:
     """NaN is no value: absent, counted, no error in the line (metric formats 1.2)."""
-    format = FlatJson()
-    found = json.loads(line(format, ratio=math.nan, count=1))
+    flat = FlatJson()
+    found = json.loads(line(flat, ratio=math.nan, count=1))
 
     assert "Ratio" not in found
     assert "_errors" not in found
-    assert format.tally.nan_skipped == 1
+    assert flat.tally.nan_skipped == 1
 
 
 def test_long_text_is_cut_and_named() -> None:

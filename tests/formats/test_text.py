@@ -82,7 +82,7 @@ def test_a_decimal_is_plain_text_without_exponent(value: str, text: str) -> None
     ],
 )
 def test_text_is_escaped_only_where_json_needs_it(value: str, text: str) -> None:
-    """Quotes, backslashes and controls are escaped, lone surrogates replaced (metric formats 1.3)."""
+    """Quotes, backslashes and controls are escaped, surrogates replaced (metric formats 1.3)."""
     assert text == quote(value)
 
 

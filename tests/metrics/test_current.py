@@ -78,7 +78,7 @@ def test_to_thread_sees_the_record() -> None:
 
 
 def test_an_executor_does_not_and_the_write_is_counted() -> None:
-    """`run_in_executor` copies no context: the write vanishes, counted; strict mode raises [CU-4]."""
+    """`run_in_executor` copies no context: the write is lost, counted; strict raises [CU-4]."""
 
     def work() -> None:
         Handler.current().found = True

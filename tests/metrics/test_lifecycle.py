@@ -30,6 +30,7 @@ class Other(tg.WideEvent):
 
 @pytest.fixture
 def events() -> Iterator[CapturedEvents]:
+    """Capture what the test emits."""
     with capture_events() as captured:
         yield captured
 
@@ -294,9 +295,8 @@ def test_a_gauge_goes_down_however_the_scope_ends() -> None:
     class Counted(tg.WideEvent):
         in_flight = tg.gauge(counter)
 
-    with capture_events() as events, Counted():
-        with pytest.raises(ValueError, match="x"), Counted():
-            raise ValueError("x")
+    with capture_events() as events, Counted(), pytest.raises(ValueError, match="x"), Counted():
+        raise ValueError("x")
 
     assert [event.in_flight for event in events] == [2, 1]
     assert counter.value == 0

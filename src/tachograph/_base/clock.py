@@ -14,7 +14,7 @@ __all__ = ["Clock", "clock"]
 
 
 class Clock:
-    """Two readings, both integer nanoseconds: `monotonic_ns` for durations, `time_ns` since 1970."""
+    """Two readings in integer nanoseconds: `monotonic_ns` for durations, `time_ns` since 1970."""
 
     __slots__ = ("monotonic_ns", "time_ns")
 

@@ -104,7 +104,7 @@ def _replace(path: Path, render: Callable[[bytes | None], bytes]) -> None:
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            with open(descriptor, "wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(text)
             beside.replace(path)
         except BaseException:

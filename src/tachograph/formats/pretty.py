@@ -59,7 +59,9 @@ class Pretty:
             for (field, text), value in zip(texts, values, strict=True):
                 if value is not None:
                     parts.append(self._field(field, text, value))
-            for label, items in (("incomplete", notes.incomplete), ("errors", notes.errors)) if notes else ():
+            for label, items in (
+                (("incomplete", notes.incomplete), ("errors", notes.errors)) if notes else ()
+            ):
                 if items:
                     parts.append(self._paint(_RED, f"{label}: {'; '.join(items)}"))
             return (" ".join(parts) + "\n").encode(errors="replace")

@@ -1,8 +1,9 @@
 r"""Values as JSON text, by one set of rules for records and logs.
 
-Strategy: numbers are `repr` with a trailing `.0` removed and the window of plain decimals widened to
-10^-6 <= |x| < 10^21; strings are escaped by the interpreter's own C routine, which escapes `"`, `\`
-and what lies below 0x20 and nothing else. Lone surrogates become U+FFFD, for they have no UTF-8 form.
+Strategy: numbers are `repr` with a trailing `.0` removed and the window of plain decimals widened
+to 10^-6 <= |x| < 10^21; strings are escaped by the interpreter's own C routine, which escapes `"`,
+`\` and what lies below 0x20 and nothing else. Lone surrogates become U+FFFD, for they have no UTF-8
+form.
 Source of the rules: the N, F and time rows of the metric format reference.
 """
 
@@ -14,7 +15,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from json.encoder import encode_basestring
-from typing import cast
 
 __all__ = ["decimal", "double", "integer", "number", "quote", "rfc3339", "scalar"]
 
@@ -26,7 +26,7 @@ _MAX_ITEMS = 256
 _MAX_TEXT = 4096
 
 # The C routine where the interpreter has one; it raises TypeError for anything but a `str`.
-escape = cast("Callable[[str], str]", encode_basestring)
+escape: Callable[[str], str] = encode_basestring
 
 
 def quote(text: str) -> str:
@@ -113,7 +113,7 @@ _second: tuple[int, str] = (2**62, "")
 
 
 def rfc3339(time_ns: int) -> str:
-    """Return nanoseconds since 1970 as `2024-01-15T10:00:00.000000Z`: UTC, six digits, truncated."""
+    """Return nanoseconds since 1970 as `2024-01-15T10:00:00.000000Z`: UTC, truncated."""
     global _second  # noqa: PLW0603 -- one cached prefix, replaced whole, so that threads may race
     start_ns, prefix = _second
     # The difference is a small integer; dividing the time itself would cost twice as much.
@@ -140,8 +140,8 @@ def moment(value: datetime) -> str:
 def scalar(value: object, *, depth: int = _MAX_DEPTH) -> str:
     """Return any value as JSON text: for logs, where fields have no declared type. Never raises.
 
-    `None` is `null`, NaN is `null`, an enum is its name, containers go down to *depth* levels and 256
-    items, text is cut at 4,096 characters, anything else is its `str`.
+    `None` is `null`, NaN is `null`, an enum is its name, containers go down to *depth* levels and
+    256 items, text is cut at 4,096 characters, anything else is its `str`.
     """
     try:
         return _scalar(value, depth)
@@ -149,7 +149,7 @@ def scalar(value: object, *, depth: int = _MAX_DEPTH) -> str:
         return quote(f"<unprintable {type(value).__name__}>")
 
 
-def _scalar(value: object, depth: int) -> str:  # noqa: PLR0911 -- one return per kind reads best
+def _scalar(value: object, depth: int) -> str:  # noqa: C901, PLR0911, PLR0912 -- a table
     match value:
         case None:
             return "null"

@@ -108,7 +108,9 @@ def _resolve(
 def _check_instrument(where: str, value: object, problems: list[str]) -> None:
     match value:
         case MetricSpec() | SlotSpec():
-            problems.append(f"{where}: a field needs an annotation. Write `name: int = metric(...)`.")
+            problems.append(
+                f"{where}: a field needs an annotation. Write `name: int = metric(...)`."
+            )
         case TimerSpec(unit=unit) | StopwatchSpec(unit=unit):
             if not isinstance(unit, Unit) or unit.nanoseconds is None:
                 problems.append(
@@ -135,7 +137,9 @@ def _declare_child(
     problems: list[str],
 ) -> None:
     if not is_record(annotation):
-        problems.append(f"{where}: `slot()` expects a WideEvent class as annotation, got {annotation!r}.")
+        problems.append(
+            f"{where}: `slot()` expects a WideEvent class as annotation, got {annotation!r}."
+        )
     elif not isinstance(value, SlotSpec):
         shown = getattr(annotation, "__name__", annotation)
         problems.append(f"{where}: a child record needs `= slot()`: `{name}: {shown} = slot()`.")
@@ -173,7 +177,9 @@ def _declare_plain(
     elif kind.type == "timedelta" and spec.unit is not Unit.NONE and spec.unit.nanoseconds is None:
         problems.append(f"{where}: a timedelta needs a unit of time, got {spec.unit}.")
     if spec.as_property and kind.type not in ("int", "float", "bool", "decimal"):
-        problems.append(f"{where}: `as_property` is for numbers, `{kind.python_type}` is text already.")
+        problems.append(
+            f"{where}: `as_property` is for numbers, `{kind.python_type}` is text already."
+        )
     if spec.default is not MISSING and spec.default is not None:
         _check_default(where, name, spec.default, kind, problems)
     if len(problems) == found:

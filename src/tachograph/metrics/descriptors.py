@@ -75,7 +75,7 @@ class _GaugeField(_Field):
 class _OutcomeField(_Field):
     __slots__ = ()
 
-    def __get__(self, record: Any, owner: type) -> Outcome | None | Self:
+    def __get__(self, record: Any, owner: type) -> Outcome | Self | None:
         if record is None:
             return self
         outcome: Outcome | None = getattr(record, self._state)

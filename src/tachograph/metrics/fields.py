@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 from tachograph.metrics.instruments import Counter, Outcome, Stopwatch, Timer
 from tachograph.metrics.units import Unit
@@ -42,6 +42,9 @@ class _Missing:
 
 
 MISSING = _Missing()
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,44 @@ class TimestampSpec(InstrumentSpec):
     at: str = "start"
 
 
+# Type checkers find a default only by its keyword. A positional one therefore comes with
+# `init=False`: the field need not be passed, and under a checker cannot be; with `default=` it can.
+@overload
+def metric(
+    default: _T,
+    /,
+    *,
+    unit: Unit = ...,
+    name: str | None = ...,
+    as_property: bool = ...,
+    doc: str = ...,
+    init: Literal[False] = False,
+) -> _T: ...
+@overload
+def metric(
+    *,
+    default: _T,
+    unit: Unit = ...,
+    name: str | None = ...,
+    as_property: bool = ...,
+    doc: str = ...,
+) -> _T: ...
+@overload
+def metric(
+    *,
+    default_factory: Callable[[], _T],
+    unit: Unit = ...,
+    name: str | None = ...,
+    doc: str = ...,
+) -> _T: ...
+@overload
+def metric(
+    *,
+    unit: Unit = ...,
+    name: str | None = ...,
+    as_property: bool = ...,
+    doc: str = ...,
+) -> Any: ...
 def metric(
     default: Any = MISSING,
     *,
@@ -113,26 +154,34 @@ def metric(
     name: str | None = None,
     as_property: bool = False,
     doc: str = "",
+    init: Literal[False] = False,  # noqa: ARG001 -- for type checkers
 ) -> Any:
     """Declare more about an annotated field than its type and default.
 
     Args:
-        default: The value a new record starts with; without one the field is required.
+        default: The value a new record starts with; without one the field is required. Give it by
+            its keyword if the constructor is to take the field under a type checker.
         default_factory: Called for each new record; for lists.
         unit: The unit of the numbers that will be assigned; numbers only.
         name: The exact emitted name, never renamed.
         as_property: Write a number as text, because it is an identity: a status code.
         doc: What the field means, for the schema.
+        init: Of no effect; for type checkers.
     """
     return MetricSpec(default, default_factory, unit, name, as_property, doc)
 
 
-def slot(*, flatten: bool = True) -> Any:
+def slot(
+    *,
+    flatten: bool = True,
+    init: Literal[False] = False,  # noqa: ARG001 -- for type checkers
+) -> Any:
     """Declare a child record that other code fills; its fields stand in place of this one.
 
     Args:
         flatten: True gives the child's fields no prefix; False prefixes them with the attribute's
             name.
+        init: Of no effect; for type checkers, to which a child is no argument of the constructor.
     """
     return SlotSpec(flatten)
 

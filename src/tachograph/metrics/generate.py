@@ -1,8 +1,8 @@
 """Writing the methods of a record class as straight-line Python for exactly its fields.
 
-The source is visible: `inspect.getsource(RequestMetrics.__exit__)` prints it. Variables in it: `self`
-and `r` are the record, `r_handler` its child `handler`, `now` monotonic nanoseconds, `error` the
-exception that ended the scope.
+The source is visible: `inspect.getsource(RequestMetrics.__exit__)` prints it. Variables in it:
+`self` and `r` are the record, `r_handler` its child `handler`, `now` monotonic nanoseconds, `error`
+the exception that ended the scope.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def scope_methods(
         "statistics": statistics,
         "outcome_of": outcome_of,
         "qualified_name": qualified_name,
-        "close_carefully": careful_closer(closing, children),
+        "close_carefully": careful_closer(closing),
         "current": variables[""],
         "Done": done(""),
     }
@@ -180,7 +180,7 @@ def _joined(parent: str, attribute: str) -> str:
 
 
 def careful_closer(
-    closing: Sequence[Closing], children: Sequence[tuple[str, str]]
+    closing: Sequence[Closing],
 ) -> Callable[..., tuple[tuple[Any, ...], Notes]]:
     """Return a function that closes field by field, so that one that fails costs only itself.
 

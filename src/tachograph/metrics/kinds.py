@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import enum
+import builtins
 import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path, PurePath
 from typing import Any
@@ -36,7 +37,7 @@ class Kind:
     type: str
     optional: bool
     python_type: str
-    enum: type[enum.Enum] | None = None
+    enum: builtins.type[Enum] | None = None
     to_text: Callable[[Any], str] | None = None
 
 
@@ -48,7 +49,7 @@ def kind_of(annotation: object) -> Kind | str:
         if inner in _SCALARS:
             kind, name = _SCALARS[inner]
             return Kind(kind, name, optional, shown)
-        if issubclass(inner, enum.Enum):
+        if issubclass(inner, Enum):
             return Kind("property", "enum", optional, shown, enum=inner)
         if inner in _AS_TEXT:
             return Kind("property", "str", optional, shown, to_text=str)

@@ -55,7 +55,9 @@ def child_paths(fields: Sequence[Declared], path: str = "self") -> list[tuple[st
     for field in fields:
         if field.child is not None:
             paths.append((path, field.attribute))
-            paths.extend(child_paths(field.child.__wide_event__.declared, f"{path}.{field.attribute}"))
+            paths.extend(
+                child_paths(field.child.__wide_event__.declared, f"{path}.{field.attribute}")
+            )
     return paths
 
 
@@ -84,7 +86,11 @@ def closings(
         attribute = f"{path}{field.attribute}"
         if field.child is not None:
             spec = field.spec
-            prefix = () if isinstance(spec, SlotSpec) and spec.flatten else ((field.attribute, effective),)
+            prefix = (
+                ()
+                if isinstance(spec, SlotSpec) and spec.flatten
+                else ((field.attribute, effective),)
+            )
             child = field.child.__wide_event__
             result += closings(
                 child.declared,
@@ -187,7 +193,7 @@ def _in_unit(elapsed_ns: int | None, nanoseconds: int) -> float | None:
 
 
 def _labels(members: type[enum.Enum], style: str) -> dict[enum.Enum, str]:
-    """Return the emitted text of each member: its `label` if it has one, else its name, restyled."""
+    """Return the emitted text of each member: its `label`, or else its name, restyled."""
     return {
         member: getattr(member, "label", None) or restyle(member.name, style) for member in members
     }
@@ -202,7 +208,9 @@ def problems_of_names(class_name: str, plans: Sequence[FieldPlan]) -> list[str]:
         if not plan.emitted:
             problems.append(f"{where}: the emitted name is empty.")
         elif plan.emitted.startswith("_"):
-            problems.append(f"{where}: emitted names starting with `_` are reserved, got {plan.emitted!r}.")
+            problems.append(
+                f"{where}: emitted names starting with `_` are reserved, got {plan.emitted!r}."
+            )
         elif plan.emitted in RESERVED:
             problems.append(f"{where}: {plan.emitted!r} is the name of a head key. Use another.")
         elif plan.emitted in seen:

@@ -1,8 +1,8 @@
 """`WideEvent`: a record class is read once, when it is defined, and compiled.
 
 A subclass declares fields; its methods are generated for exactly these (`generate`), its plan is
-what formats compile encoders from (`plan`). Everything that is wrong with a declaration is raised at
-once. Invariant: an opened record is emitted exactly once, unless it is discarded.
+what formats compile encoders from (`plan`). Everything that is wrong with a declaration is raised
+at once. Invariant: an opened record is emitted exactly once, unless it is discarded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
+from tachograph._base.clock import clock
 from tachograph._base.ratelimit import warn_once
 from tachograph.errors import DeclarationError
 from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
@@ -79,7 +80,7 @@ class WideEventMeta(type):
     """Compiles a record class when it is defined."""
 
     @classmethod
-    def __prepare__(mcls, name: str, bases: tuple[type, ...], /, **kwargs: Any) -> Body:
+    def __prepare__(cls, name: str, bases: tuple[type, ...], /, **kwargs: Any) -> Body:
         return Body()
 
     def __new__(
@@ -103,17 +104,20 @@ class WideEventMeta(type):
             return super().__new__(mcls, name, bases, namespace)
         problems: list[str] = []
         if rename is not None and rename not in STYLES:
-            problems.append(f"{name}: expected rename to be one of {', '.join(STYLES)}, got {rename!r}.")
+            problems.append(
+                f"{name}: expected rename to be one of {', '.join(STYLES)}, got {rename!r}."
+            )
             rename = None
-        own = declare(
-            name, body, frame=sys._getframe(1), is_record=_is_record, problems=problems
-        )
+        caller = sys._getframe(1)  # noqa: SLF001 -- names in annotations are those of the class body
+        own = declare(name, body, frame=caller, is_record=_is_record, problems=problems)
         inherited, style = _inherited(name, bases, problems)
         style = rename or style
         fields = _merged(inherited, own)
         _check(name, fields, own, problems)
         closing = closings(fields, style)
-        plan = RecordPlan(name, (namespace.get("__doc__") or "").strip(), tuple(c.plan for c in closing))
+        plan = RecordPlan(
+            name, (namespace.get("__doc__") or "").strip(), tuple(c.plan for c in closing)
+        )
         problems += problems_of_names(name, plan.fields)
         if problems:
             listed = "\n  ".join(problems)
@@ -152,12 +156,12 @@ def _merged(inherited: list[Declared], own: list[Declared]) -> tuple[Declared, .
 def _check(
     name: str, fields: tuple[Declared, ...], own: list[Declared], problems: list[str]
 ) -> None:
-    for field in own:
-        if field.attribute in _RESERVED_ATTRIBUTES or field.attribute.startswith("_"):
-            problems.append(
-                f"{name}.{field.attribute}: the name is taken by the record itself. Use another, "
-                "and `name=` for the emitted one."
-            )
+    problems += [
+        f"{name}.{field.attribute}: the name is taken by the record itself. Use another, and "
+        "`name=` for the emitted one."
+        for field in own
+        if field.attribute in _RESERVED_ATTRIBUTES or field.attribute.startswith("_")
+    ]
     times = [f.attribute for f in fields if isinstance(f.spec, TimestampSpec)]
     if len(times) > 1:
         problems.append(f"{name}: a record has one timestamp, got {', '.join(times)}.")
@@ -191,13 +195,13 @@ def _compile(
 ) -> None:
     target: Any = cls
     target.__init__ = constructor(cls.__name__, fields)
-    inert = object.__new__(inert_class(cls))
+    inert: Any = object.__new__(inert_class(cls))
     variable: contextvars.ContextVar[Any] = contextvars.ContextVar(
         f"tachograph.{cls.__qualname__}", default=inert
     )
     done = done_class(cls)
     children = child_paths(fields)
-    info = RecordInfo(plan, fields, style, variable, done, careful_closer(closing, children))
+    info = RecordInfo(plan, fields, style, variable, done, careful_closer(closing))
     by_path = {"": info}
     for parent, attribute in children:
         path = f"{parent}.{attribute}".removeprefix("self.")
@@ -239,16 +243,27 @@ def _fill_inert(inert: Any, fields: tuple[Declared, ...]) -> None:
 
 
 def _known(default: object) -> bool:
-    return not repr(default) == "MISSING"
+    return repr(default) != "MISSING"
 
 
-class WideEvent(metaclass=WideEventMeta):
+class _Life:
+    """The slots every record has; apart, so that type checkers do not take them for fields."""
+
+    __slots__ = ("_started_ns", "_state", "_time_ns", "_tokens")
+
+    _started_ns: int
+    _state: int
+    _time_ns: int
+    _tokens: tuple[contextvars.Token[Any], ...] | None
+
+
+class WideEvent(_Life, metaclass=WideEventMeta):
     """One typed record with a lifetime, emitted exactly once, when its scope ends.
 
     Subclass it and declare fields; `rename=` sets the style of emitted names: `preserve` (default),
-    `snake_case`, `kebab-case`, `camelCase`, `PascalCase`, `SCREAMING_SNAKE_CASE`. Open a record with
-    `with` or `async with`; code further down fills it through `current()`. The line is written when
-    the scope has ended, however it ended; the exception passes through unchanged.
+    `snake_case`, `kebab-case`, `camelCase`, `PascalCase`, `SCREAMING_SNAKE_CASE`. Open a record
+    with `with` or `async with`; code further down fills it through `current()`. The line is written
+    when the scope has ended, however it ended; the exception passes through unchanged.
 
     Example:
         >>> class Checkout(WideEvent, rename="PascalCase"):
@@ -258,14 +273,9 @@ class WideEvent(metaclass=WideEventMeta):
         ...     event.items += 1
     """
 
-    __slots__ = ("_started_ns", "_state", "_time_ns", "_tokens")
+    __slots__ = ()
 
     __wide_event__: ClassVar[RecordInfo]
-
-    _started_ns: int
-    _state: int
-    _time_ns: int
-    _tokens: tuple[contextvars.Token[Any], ...] | None
 
     @classmethod
     def current(cls) -> Self:
@@ -287,7 +297,7 @@ class WideEvent(metaclass=WideEventMeta):
         Args:
             fields: Initial values, as for the constructor.
         """
-        return scoped(lambda: cls(**fields), cls.__wide_event__)
+        return scoped(lambda: cls(**fields))
 
     def discard(self) -> None:
         """Emit nothing for this record. Has no effect after the emission."""
@@ -322,10 +332,11 @@ class WideEvent(metaclass=WideEventMeta):
         self.__exit__(exc_type, exc, traceback)
 
     def __repr__(self) -> str:
-        parts = []
-        for field in type(self).__wide_event__.declared:
-            if not isinstance(field.spec, InstrumentSpec):
-                parts.append(f"{field.attribute}={getattr(self, field.attribute, None)!r}")
+        parts = [
+            f"{field.attribute}={getattr(self, field.attribute, None)!r}"
+            for field in type(self).__wide_event__.declared
+            if not isinstance(field.spec, InstrumentSpec)
+        ]
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __del__(self) -> None:
@@ -344,8 +355,6 @@ def _emit_leaked(record: WideEvent) -> None:
     info = type(record).__wide_event__
     record._state = DISCARDED  # noqa: SLF001 -- it ends here, whatever still refers to it
     statistics.leaked_records += 1
-    from tachograph._base.clock import clock
-
     values, notes = info.close_carefully(record, clock.monotonic_ns(), None)
     emit(info.plan, record._time_ns, values, notes._replace(incomplete=("scope",)))  # noqa: SLF001
     for field in info.declared:

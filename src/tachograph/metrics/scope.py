@@ -7,19 +7,18 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 __all__ = ["scoped"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def scoped(make: Callable[[], Any], info: Any) -> Callable[[_F], _F]:
+def scoped(make: Callable[[], Any]) -> Callable[[_F], _F]:
     """Return a decorator that opens the record of `make()` around each call.
 
     Args:
         make: Makes the record.
-        info: Of its class; holds the variable that makes a record current.
     """
 
     def decorate(function: _F) -> _F:
@@ -40,7 +39,7 @@ def scoped(make: Callable[[], Any], info: Any) -> Callable[[_F], _F]:
                     return function(*args, **kwargs)
 
         functools.update_wrapper(wrapper, function)
-        return wrapper
+        return cast("_F", wrapper)
 
     return decorate
 
@@ -116,13 +115,15 @@ def _currents(record: Any) -> list[tuple[ContextVar[Any], Any]]:
 
 
 def _pause(record: Any) -> None:
-    if record._tokens is None:
+    tokens = record._tokens  # noqa: SLF001
+    if tokens is None:
         return
-    for (variable, _), token in reversed(list(zip(_currents(record), record._tokens, strict=True))):
+    for (variable, _), token in reversed(list(zip(_currents(record), tokens, strict=True))):
         with contextlib.suppress(ValueError):  # resumed in another context
             variable.reset(token)
 
 
 def _resume(record: Any) -> None:
-    if record._tokens is not None:
-        record._tokens = tuple(variable.set(value) for variable, value in _currents(record))
+    if record._tokens is not None:  # noqa: SLF001
+        tokens = tuple(variable.set(value) for variable, value in _currents(record))
+        record._tokens = tokens  # noqa: SLF001

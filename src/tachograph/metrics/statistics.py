@@ -50,8 +50,9 @@ class MetricsStatistics:
             raise RuntimeError(msg)
         warn_once(
             f"orphan {name}",
-            f"{name}.current() was used where no {name} is open, so what was written to it is lost. "
-            "Open one around this code: in a service, put the route behind the record middleware; "
+            f"{name}.current() was used where no {name} is open, so what was written to it is "
+            "lost. Open one around this code: in a service, put the route behind the record "
+            "middleware; "
             "in an executor, pass the record or use asyncio.to_thread.",
         )
 

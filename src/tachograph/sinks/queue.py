@@ -3,8 +3,8 @@
 Strategy: callers append under a lock that nobody holds during I/O; the writer takes lines in blocks
 and works through a `Block` that remembers how far it got. The writer polls while lines come and
 sleeps on an event when none do, so a caller wakes it only at the end of a quiet time. The queue is
-bounded in lines and in bytes; when it is full the oldest lines go, are counted, and are told in band
-on the next line written.
+bounded in lines and in bytes; when it is full the oldest lines go, are counted, and are told in
+band on the next line written.
 """
 
 from __future__ import annotations
@@ -104,10 +104,17 @@ class QueueSink:
                 return
             self._queue.append(line)
             self._bytes += size
-            if self._bytes > self._max_bytes or len(self._queue) > self._max_lines:
+            full = self._bytes > self._max_bytes or len(self._queue) > self._max_lines
+            if full:
                 self._drop_oldest()
             if self._asleep or self._thread is None:
                 self._rouse()
+        if full:  # said without the lock, for it may come back here as a log line
+            warn_once(
+                f"queue {self._name}",
+                f"The queue of {self._name} is full; its oldest lines are dropped and counted. "
+                "Its target is slower than the lines come, or takes none.",
+            )
 
     def _drop_oldest(self) -> None:
         queue = self._queue
@@ -116,11 +123,6 @@ class QueueSink:
             self._popped += 1
             self._queue_dropped += 1
             self._unmarked += 1
-        warn_once(
-            f"queue {self._name}",
-            f"The queue of {self._name} is full; its oldest lines are dropped and counted. "
-            "Its target is slower than the lines come, or does not take any.",
-        )
 
     def _rouse(self) -> None:
         self._asleep = False
@@ -147,10 +149,10 @@ class QueueSink:
             else:
                 quiet += 1
             now = time.monotonic()
-            if dirty_since and (now - dirty_since >= self._flush_interval or self._waiters):
+            if self._waiters or (dirty_since and now - dirty_since >= self._flush_interval):
                 self._flush_target()
                 dirty_since = None
-            self._answer()
+                self._answer()
             with self._lock:
                 if self._abandoned or (self._stopping and not self._queue):
                     break
@@ -263,31 +265,25 @@ class QueueSink:
     # ------------------------------------------------------------------ flush and close
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until every line taken before is settled and flushed; False when *timeout* passed."""
+        """Wait until each line taken before is settled and flushed; False if *timeout* passed."""
+        done = threading.Event()
         with self._lock:
-            if self._settled(self._accepted - self._late) and self._block is None:
-                self._flush_target()
-                return True
-            done = threading.Event()
+            if self._gone or (self._closed and self._thread is None):
+                return not self._queue
             self._waiters.append((self._accepted - self._late, done))
             self._rouse()
-            if self._thread is None:
-                return self._drain_here(timeout)
-        return done.wait(timeout)
+            threaded = self._thread is not None
+        return done.wait(timeout) if threaded else self._drain_here(timeout)
 
     async def aflush(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109 -- as in `flush`
         """Do as `flush`, without holding the event loop."""
         return await asyncio.to_thread(self.flush, timeout)
 
     def _settled(self, goal: int) -> bool:
-        """Tell whether the first *goal* lines have left the queue and are no longer being written.
-
-        Lines lost without entering the queue count as popped nowhere, so they are added.
-        """
-        entered = goal - (self._lost_to_io if self._gone else 0)
-        if self._popped < entered:
-            return False
-        return self._block is None or self._block.start >= entered
+        """Tell whether the first *goal* lines left the queue and are no longer being written."""
+        if self._gone:
+            return True
+        return self._popped >= goal and (self._block is None or self._block.start >= goal)
 
     def _answer(self) -> None:
         with self._lock:
@@ -344,6 +340,12 @@ class QueueSink:
         self._answer()
         return True
 
+    def forget_parent(self) -> None:
+        """Begin anew in a forked child: the parent writes what it queued."""
+        closed = self._closed
+        self._reset()
+        self._closed = closed
+
     def statistics(self) -> SinkStatistics:
         """Return the counts so far."""
         with self._lock:
@@ -367,9 +369,7 @@ _sinks: weakref.WeakSet[QueueSink] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for sink in list(_sinks):
-        closed = sink._closed
-        sink._reset()
-        sink._closed = closed
+        sink.forget_parent()
 
 
 def _at_exit() -> None:

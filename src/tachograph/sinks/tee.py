@@ -29,12 +29,12 @@ class Tee:
     def flush(self, timeout: float = 5.0) -> bool:
         """Flush every sink within *timeout* seconds together; tell whether all did."""
         end = time.monotonic() + timeout
-        return all([sink.flush(max(0.0, end - time.monotonic())) for sink in self._sinks])
+        return all([sink.flush(max(0.0, end - time.monotonic())) for sink in self._sinks])  # noqa: C419
 
     def close(self, timeout: float = 5.0) -> bool:
         """Close every sink within *timeout* seconds together; tell whether all did."""
         end = time.monotonic() + timeout
-        return all([sink.close(max(0.0, end - time.monotonic())) for sink in self._sinks])
+        return all([sink.close(max(0.0, end - time.monotonic())) for sink in self._sinks])  # noqa: C419
 
     def statistics(self) -> SinkStatistics:
         """Return the sums over all sinks; a line counts once for each."""
