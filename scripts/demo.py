@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from services import Instance, generate, running
+from services import Instance, generate, lines_of, running
 from traffic import Request, Seen, drive, mixed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,8 +71,8 @@ async def _traffic(forwarder: Instance, backing: Instance, seen: Seen) -> int:
 
 
 def _report(seen: Seen, telemetry: Path, exit_code: int, began: float) -> int:
-    records = _lines(telemetry, "metrics.log.*")
-    logs = _lines(telemetry, "application.log.*")
+    records = lines_of(telemetry, "metrics.log.*")
+    logs = lines_of(telemetry, "application.log.*")
     requests = [record for record in records if record["record"] == "RequestMetrics"]
     shown = next(r for r in requests if r.get("DownstreamErrorKind") == "Timeout")
     line = next((e for e in logs if e.get("request_id") == shown["RequestId"]), None)
@@ -121,11 +121,6 @@ def _report(seen: Seen, telemetry: Path, exit_code: int, began: float) -> int:
     if not sound:
         print("demo: something above is not as it should be.", file=sys.stderr)
     return 0 if sound else 1
-
-
-def _lines(directory: Path, pattern: str) -> list[dict[str, Any]]:
-    texts = (file.read_text() for file in sorted(directory.glob(pattern)))
-    return [json.loads(line) for text in texts for line in text.splitlines()]
 
 
 def _say(text: str) -> None:

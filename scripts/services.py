@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,8 +14,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Instance", "free_port", "generate", "running"]
+__all__ = ["Instance", "free_port", "generate", "lines_of", "running"]
 
 
 def generate(name: str, directory: Path) -> Path:
@@ -23,6 +25,12 @@ def generate(name: str, directory: Path) -> Path:
     command = [sys.executable, "-m", "tachograph", "new", name, "--dir", str(destination)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return destination
+
+
+def lines_of(directory: Path, pattern: str) -> list[dict[str, Any]]:
+    """Return the JSON lines of the files in *directory* whose names match, in order."""
+    texts = (file.read_text() for file in sorted(directory.glob(pattern)))
+    return [json.loads(line) for text in texts for line in text.splitlines()]
 
 
 def free_port() -> int:
