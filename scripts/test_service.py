@@ -10,15 +10,26 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Return the exit code of the generated service's own test run."""
+    """Return the worst exit code of the generated service's format, lint, types and tests."""
     with tempfile.TemporaryDirectory(prefix="tachograph-") as scratch:
         service = Path(scratch) / "orders"
         tacho = [sys.executable, "-m", "tachograph"]
         subprocess.run([*tacho, "new", "orders", "--dir", str(service)], check=True)
         # The service is run from its sources: nothing is installed into this environment.
         environment = {**os.environ, "PYTHONPATH": str(service / "src")}
-        tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        return subprocess.run(tests, cwd=service, env=environment, check=False).returncode
+        checks = (
+            ["ruff", "format", "--check", "--quiet", "."],
+            ["ruff", "check", "--quiet", "."],
+            ["mypy"],
+            ["pytest", "-q", "-p", "no:cacheprovider"],
+        )
+        codes = [
+            subprocess.run(
+                [sys.executable, "-m", *check], cwd=service, env=environment, check=False
+            ).returncode
+            for check in checks
+        ]
+        return max(codes)
 
 
 if __name__ == "__main__":
