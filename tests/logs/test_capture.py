@@ -111,8 +111,9 @@ def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ([], logging.WARNING) == (root.handlers, root.level)
 
 
-def test_configured_level_is_kept() -> None:
+def test_configured_level_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where logging is configured, observing changes no level."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
     before = logging.getLogger().level
     found: list[dict[str, Any]] = []
     add_capture(found.append)
@@ -140,3 +141,17 @@ def test_observer_that_raises_is_removed(
     assert ["one"] == calls
     assert ["one", "A log observer was removed, it raised KeyError: 'k'", "two"] == messages(seen)
     assert "tachograph" in {record.name for record in caplog.records}
+
+
+def test_pytests_handlers_do_not_count_as_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under pytest, which listens on the root logger, INFO is seen without any set-up."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [h for h in root.handlers if "pytest" in repr(type(h))])
+    root.setLevel(logging.WARNING)
+    found: list[dict[str, Any]] = []
+    add_capture(found.append)
+    logging.getLogger("orders").info("seen")
+    remove_capture(found.append)
+
+    assert root.handlers
+    assert ["seen"] == [line["message"] for line in found]

@@ -37,9 +37,9 @@ _level = LevelChanges()
 def add_capture(observer: Observer) -> None:
     """Call *observer* with each line from now on, on the thread that logs.
 
-    If nobody set up logging in this process (no handler on the root logger, whose level is the
-    WARNING it starts with), that level becomes INFO for as long as there are observers. An observer
-    that raises is removed and a warning says so.
+    If nobody set up logging in this process (no handler on the root logger but pytest's, its level
+    the WARNING it starts with), that level becomes INFO for as long as there are observers. An
+    observer that raises is removed and a warning says so.
     """
     global _bridge, _observers  # noqa: PLW0603 -- they belong to the process, as the root logger
     with _lock:
@@ -48,9 +48,14 @@ def add_capture(observer: Observer) -> None:
             tally = Tally()
             _bridge = Bridge(JsonLine({}, tally), _tell, tally)
             root = logging.getLogger()
-            if not root.handlers and root.level == logging.WARNING:
+            if root.level == logging.WARNING and not any(map(_is_set_up, root.handlers)):
                 _level.set(root, logging.INFO)
             root.addHandler(_bridge)
+
+
+def _is_set_up(handler: logging.Handler) -> bool:
+    """Tell whether *handler* shows that somebody chose levels; pytest's own only listen."""
+    return not type(handler).__module__.startswith("_pytest.")
 
 
 def remove_capture(observer: Observer) -> None:
