@@ -53,7 +53,7 @@ class Facts:
         self._outcome = isinstance(specs.get("outcome"), OutcomeSpec)
         self._timed = isinstance(specs.get("duration"), TimerSpec)
         self._plain = plain
-        problems = _unfilled(record, specs, self._starts)
+        problems = _unfilled(specs, self._starts)
         self._kinds: dict[ErrorKind, Any] = {}
         if "error_kind" in plain:
             self._kinds = _kinds(record, problems)
@@ -96,7 +96,8 @@ class Facts:
         if has("server_error"):
             record.server_error = status >= 500
         if has("first_byte"):
-            record.first_byte = (clock.monotonic_ns() - record._started_ns) / 1e6
+            started_ns = record._started_ns  # noqa: SLF001 -- of the same package
+            record.first_byte = (clock.monotonic_ns() - started_ns) / 1e6
 
     def body_sent(self, record: Any) -> None:
         """Note that the last byte was handed to the server."""
@@ -122,7 +123,7 @@ class Facts:
                 record.error_type = f"{module}{cls.__qualname__}"
 
 
-def _unfilled(record: type, specs: dict[str, Any], starts: list[str]) -> list[str]:
+def _unfilled(specs: dict[str, Any], starts: list[str]) -> list[str]:
     problems = []
     for name, spec in specs.items():
         required = (

@@ -13,8 +13,8 @@ class Recorder:
     """Opens a record around the request; it is emitted once, however the request ends.
 
     The outermost layer that sees a status: whatever makes one sits inside, so every response is
-    recorded as the client got it. The duration ends when the last byte was handed to the server, the
-    record when the application has returned, its background tasks included.
+    recorded as the client got it. The duration ends when the last byte was handed to the server,
+    the record when the application has returned, its background tasks included.
     """
 
     def __init__(self, app: ASGIApp, facts: Facts) -> None:
