@@ -56,9 +56,11 @@ def is_colour_wanted(stream: TextIO | None = None) -> bool:
     stream = sys.stderr if stream is None else stream
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
+    if stream is None:  # a process without standard error
+        return False
     try:
         return stream.isatty()
-    except (AttributeError, ValueError):  # no stream, or a closed one
+    except ValueError:  # a closed one
         return False
 
 

@@ -27,6 +27,7 @@ class Format(Protocol):
 
     def encoder(self, plan: RecordPlan) -> Callable[[int, tuple[Any, ...], Notes | None], bytes]:
         """Return the function that writes closed records of one class."""
+        ...
 
 
 class ByteSink(Protocol):
@@ -34,6 +35,7 @@ class ByteSink(Protocol):
 
     def write(self, line: bytes) -> None:
         """Take one line; never raise, never block."""
+        ...
 
 
 class Destination:

@@ -128,7 +128,9 @@ class WideEventMeta(type):
         _compile(cls, plan, fields, closing, style)
         return cls
 
-    def __init__(cls, name: str, bases: tuple[type, ...], body: Body, /, **kwargs: Any) -> None:
+    def __init__(
+        cls, name: str, bases: tuple[type, ...], body: Body, /, *, rename: str | None = None
+    ) -> None:
         super().__init__(name, bases, dict(body))
 
 

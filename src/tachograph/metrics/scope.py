@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
@@ -22,26 +22,36 @@ def scoped(make: Callable[[], Any]) -> Callable[[_F], _F]:
     """
 
     def decorate(function: _F) -> _F:
-        wrapper: Any
+        around: Callable[[Any, Callable[[], Any]], Any]
         if inspect.isasyncgenfunction(function):
-            wrapper = _around_async_generator(function, make)
+            around = _around_async_generator
         elif inspect.isgeneratorfunction(function):
-            wrapper = _around_generator(function, make)
+            around = _around_generator
         elif inspect.iscoroutinefunction(function):
-
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with make():
-                    return await function(*args, **kwargs)
+            around = _around_coroutine
         else:
-
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with make():
-                    return function(*args, **kwargs)
-
-        functools.update_wrapper(wrapper, function)
-        return cast("_F", wrapper)
+            around = _around_function
+        return cast("_F", functools.update_wrapper(around(function, make), function))
 
     return decorate
+
+
+def _around_function(function: Callable[..., Any], make: Callable[[], Any]) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with make():
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _around_coroutine(
+    function: Callable[..., Awaitable[Any]], make: Callable[[], Any]
+) -> Callable[..., Awaitable[Any]]:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with make():
+            return await function(*args, **kwargs)
+
+    return wrapper
 
 
 # Between two items a generator's record is not current: the consumer has a context of its own, and

@@ -14,15 +14,19 @@ class Sink(Protocol):
 
     def write(self, line: bytes) -> None:
         r"""Take one whole line ending in `\n`. Never raises, never blocks."""
+        ...
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all lines taken before are written; tell whether they were in time."""
+        ...
 
     def close(self, timeout: float = 5.0) -> bool:
         """Flush, then release the target; a second call is a no-op. Later lines are dropped."""
+        ...
 
     def statistics(self) -> SinkStatistics:
         """Return the counts so far."""
+        ...
 
 
 class Target(Protocol):
@@ -37,6 +41,7 @@ class Target(Protocol):
             OSError: The block's remaining bytes were not written.
             BrokenPipeError: Nobody will ever read what is written here.
         """
+        ...
 
     def flush(self) -> None:
         """Hand what is buffered to the system.
@@ -44,6 +49,8 @@ class Target(Protocol):
         Raises:
             OSError: It could not be written.
         """
+        ...
 
     def close(self) -> None:
         """Release what is held. Never raises."""
+        ...
