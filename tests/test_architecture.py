@@ -63,6 +63,21 @@ TESTED_BY: dict[str, str] = {
     "metrics/scope": "metrics/test_lifecycle.py",
     "metrics/statistics": "metrics/test_current.py",
     "metrics/units": "metrics/test_declaration.py",
+    "sinks/block": "sinks/test_queue.py",
+    "sinks/protocols": "sinks/test_queue.py",
+    "sinks/statistics": "sinks/test_queue.py",
+    # The layers are tested by what a client and the record see of them.
+    "asgi/early_disconnect": "asgi/test_layers.py",
+    "asgi/catch_errors": "asgi/test_layers.py",
+    "asgi/timeouts": "asgi/test_layers.py",
+    "asgi/body_limit": "asgi/test_layers.py",
+    "asgi/rate_limit": "asgi/test_layers.py",
+    "asgi/health": "asgi/test_stack.py",
+    "asgi/options": "asgi/test_stack.py",
+    "asgi/types": "asgi/test_stack.py",
+    "asgi/facts": "asgi/test_record.py",
+    "asgi/state": "asgi/test_record.py",
+    "asgi/log_context": "asgi/test_request_id.py",
 }
 """Modules without a test file of their own name, each with the file that tests it."""
 
