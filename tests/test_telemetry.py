@@ -1,0 +1,248 @@
+"""Starting and closing telemetry."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tachograph as tg
+from tachograph import logs
+from tachograph.metrics import output
+
+HEAD = """
+import logging, sys, tachograph as tg
+from pathlib import Path
+class Job(tg.WideEvent):
+    name: str = tg.metric(default="")
+"""
+
+
+class Job(tg.WideEvent):
+    """A job."""
+
+    name: str = tg.metric(default="")
+    size: int = tg.metric(0, unit=tg.Unit.BYTES)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A telemetry directory, and no records waiting that an earlier test emitted."""
+    output._pending.clear()
+    yield tmp_path / "telemetry"
+    gc.collect()
+
+
+def lines(directory: Path, pattern: str) -> list[dict[str, Any]]:
+    """Return the lines of the files, in order."""
+    texts = [path.read_text() for path in sorted(directory.glob(pattern))]
+    return [json.loads(line) for text in texts for line in text.splitlines()]
+
+
+def run(program: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run *program* after HEAD in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", HEAD + program],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        **options,
+    )
+
+
+def test_every_problem_of_a_configuration_is_said() -> None:
+    """One error lists them all."""
+    with pytest.raises(tg.ConfigError) as caught:
+        tg.TelemetryConfig(service=" ", metrics_format="xml", log_filter="loud")
+
+    for name in ("service:", "metrics_format: expected flat, got 'xml'", "log_filter:"):
+        assert name in str(caught.value)
+
+
+def test_the_environment_is_read() -> None:
+    """An empty variable is unset; settings given in code win."""
+    environ = {
+        "SERVICE_NAME": "orders",
+        "TELEMETRY_DIR": "/t",
+        "LOG_FILTER": "",
+        "METRICS_FORMAT": "flat",
+        "TELEMETRY_PER_PROCESS": "yes",
+    }
+    found = tg.TelemetryConfig.from_env(service="x", environ=environ, per_process=False)
+
+    assert (found.service, found.telemetry_dir) == ("orders", Path("/t"))
+    assert (found.log_filter, found.per_process) == ("info", False)
+    assert tg.TelemetryConfig.from_env(service="x", environ={}) == tg.TelemetryConfig(service="x")
+    with pytest.raises(tg.ConfigError, match="TELEMETRY_PER_PROCESS"):
+        tg.TelemetryConfig.from_env(service="x", environ={"TELEMETRY_PER_PROCESS": "maybe"})
+
+
+def test_a_directory_gets_records_logs_and_the_schema(directory: Path) -> None:
+    """Names by UTC time, private modes, globals first on every line [TL-1]."""
+    config = tg.TelemetryConfig(service="orders", telemetry_dir=directory, globals={"host": "h"})
+    with tg.init_telemetry(config) as guard:
+        Job(name="a").emit()
+        tg.get_logger("x").info("hello", n=1)
+        flushed = guard.flush()
+        found = guard.statistics()
+    (record,) = lines(directory, "metrics.log.*")
+    hello, closed = lines(directory, "application.log.*")
+    schema = json.loads((directory / "metrics.schema.json").read_text())
+
+    assert flushed
+    assert found["metrics_sink"]["written"] == 1
+    assert list(record)[:4] == ["timestamp", "record", "service_name", "host"]
+    assert (record["service_name"], record["host"]) == ("orders", "h")
+    assert (hello["service_name"], hello["message"], hello["n"]) == ("orders", "hello", 1)
+    assert closed["message"] == "telemetry closed"
+    assert (closed["records_written"], closed["records_lost"]) == (1, 0)
+    assert schema["records"][0]["record"] == "Job"
+    assert schema["records"][0]["fields"][1]["unit"] == "Bytes"
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+
+
+def test_a_bad_directory_starts_nothing(tmp_path: Path) -> None:
+    """The error says where; afterwards telemetry can be started [TL-4]."""
+    (tmp_path / "file").write_text("")
+    before = list(logging.getLogger().handlers)
+    bad = tg.TelemetryConfig(service="s", telemetry_dir=tmp_path / "file" / "t")
+    with pytest.raises(tg.ConfigError, match="Cannot write telemetry files"):
+        tg.init_telemetry(bad)
+    after = list(logging.getLogger().handlers)
+
+    assert before == after
+    tg.init_telemetry(tg.TelemetryConfig(service="s", telemetry_dir=tmp_path / "t")).close()
+
+
+def test_there_is_one_telemetry_a_process(directory: Path) -> None:
+    """A second start is refused and changes nothing; closing twice is a no-op."""
+    guard = tg.init_telemetry(tg.TelemetryConfig(service="a", telemetry_dir=directory))
+    before = list(logging.getLogger().handlers)
+    with pytest.raises(RuntimeError, match="already running"):
+        tg.init_telemetry(tg.TelemetryConfig(service="b", telemetry_dir=directory))
+    during = list(logging.getLogger().handlers)
+
+    assert before == during
+    assert guard.close()
+    assert guard.close()
+
+
+def test_what_goes_wrong_with_records_is_still_logged(directory: Path) -> None:
+    """Records close before logs."""
+    with tg.init_telemetry(tg.TelemetryConfig(service="s", telemetry_dir=directory)) as guard:
+        guard._telemetry.metrics_sink.close()
+        Job().emit()
+    found = {line["message"]: line for line in lines(directory, "application.log.*")}
+
+    assert found["telemetry lost something"]["metrics_sink.dropped"] == 1
+    assert found["telemetry closed"]["records_lost"] == 1
+
+
+def test_logging_is_left_as_it_was(directory: Path) -> None:
+    """Handlers and levels of the root logger."""
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    with tg.init_telemetry(
+        tg.TelemetryConfig(service="s", telemetry_dir=directory, log_filter="debug")
+    ):
+        during = root.level
+
+    assert during == logging.DEBUG
+    assert before == (root.level, list(root.handlers))
+    assert logs.current_context() == {}
+
+
+@pytest.mark.slow
+def test_without_a_directory_records_go_to_stdout_and_logs_to_stderr() -> None:
+    """JSON where nobody watches."""
+    done = run(
+        "with tg.init_telemetry(tg.TelemetryConfig(service='s')):\n"
+        "    Job(name='a').emit()\n"
+        "    logging.getLogger('x').warning('careful')\n"
+    )
+
+    assert json.loads(done.stdout)["name"] == "a"
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == [
+        "careful",
+        "telemetry closed",
+    ]
+
+
+@pytest.mark.slow
+def test_a_person_gets_text() -> None:
+    """On a terminal, or when asked for."""
+    done = run(
+        "with tg.init_telemetry(tg.TelemetryConfig(service='s', pretty=True)):\n"
+        "    Job(name='a').emit()\n"
+        "    logging.getLogger('x').warning('careful')\n"
+    )
+
+    assert "Job" in done.stdout
+    assert "service_name" not in done.stdout
+    assert "careful" in done.stderr
+    assert not done.stderr.startswith("{")
+
+
+@pytest.mark.slow
+def test_a_guard_that_is_dropped_warns_and_telemetry_goes_on() -> None:
+    """The warning names the service; nothing is lost until the exit."""
+    done = run(
+        "tg.init_telemetry(tg.TelemetryConfig(service='orders'))\nJob(name='after').emit()\n"
+    )
+    warning, closed = [json.loads(line) for line in done.stderr.splitlines()]
+
+    assert "TelemetryGuard of 'orders' was dropped" in warning["message"]
+    assert closed["records_written"] == 1
+    assert json.loads(done.stdout)["name"] == "after"
+
+
+@pytest.mark.slow
+def test_a_guard_that_is_never_closed_flushes_at_exit(tmp_path: Path) -> None:
+    """Every record is there [SK-4]."""
+    done = run(
+        f"config = tg.TelemetryConfig(service='s', telemetry_dir=Path({str(tmp_path)!r}))\n"
+        "guard = tg.init_telemetry(config)\n"
+        "for n in range(2_000): Job(name=str(n)).emit()\n"
+    )
+
+    assert done.returncode == 0
+    assert [r["name"] for r in lines(tmp_path, "metrics.log.*")] == [str(n) for n in range(2_000)]
+
+
+@pytest.mark.slow
+def test_a_stdout_whose_reader_is_gone(tmp_path: Path) -> None:
+    """The process goes on and ends in time, with one warning [TL-6]."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            HEAD + "with tg.init_telemetry(tg.TelemetryConfig(service='s')) as guard:\n"
+            "    for n in range(200): Job(name=str(n)).emit()\n"
+            "    guard.flush()\n"
+            "    Job().emit()\n",
+        ],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    os.close(writer)
+    messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+
+    assert done.returncode == 0
+    assert len([m for m in messages if m.startswith("Nobody reads metrics")]) == 1
+    assert messages[-1] == "telemetry closed"
