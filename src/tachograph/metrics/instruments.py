@@ -132,9 +132,11 @@ class Stopwatch:
         self._started = 0
 
     def __enter__(self) -> Self:
+        # The clock first: a change without a call in it is whole, whichever thread makes it.
+        now_ns = clock.monotonic_ns()
+        self._total_ns -= now_ns
         self._running += 1
-        self._started += 1
-        self._total_ns -= clock.monotonic_ns()
+        self._started = 1
         return self
 
     def __exit__(
@@ -143,15 +145,16 @@ class Stopwatch:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        now_ns = clock.monotonic_ns()
         if self._running:
-            self._total_ns += clock.monotonic_ns()
+            self._total_ns += now_ns
             self._running -= 1
 
     def start(self) -> Span:
         """Start a span and return it; it stops by its `stop()` or at the end of a `with`."""
         now_ns = clock.monotonic_ns()
         self._running += 1
-        self._started += 1
+        self._started = 1
         self._total_ns -= now_ns
         return Span(self, now_ns)
 
@@ -159,11 +162,13 @@ class Stopwatch:
         """Forget every span, the open ones too."""
         self._total_ns = self._running = self._started = 0
 
-    def elapsed_ns(self, now_ns: int) -> int | None:
-        """Return the sum of all spans in nanoseconds, open ones until *now_ns*; None if none."""
+    def elapsed(self, now_ns: int, unit_ns: int) -> float | None:
+        """Return the sum of all spans in units of *unit_ns*, open ones until *now_ns*; or None."""
         if not self._started:
             return None
-        return self._total_ns + self._running * now_ns
+        if self._running:
+            return (self._total_ns + self._running * now_ns) / unit_ns
+        return self._total_ns / unit_ns
 
 
 class Span:

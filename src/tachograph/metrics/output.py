@@ -38,6 +38,9 @@ class ByteSink(Protocol):
         ...
 
 
+Route = tuple[Callable[..., bytes], Callable[[bytes], None]]
+
+
 class Destination:
     """A format and the sink its lines go to.
 
@@ -62,18 +65,14 @@ class Destination:
         self._on_first = on_first
         self._encoders: dict[RecordPlan, Callable[..., bytes]] = {}
 
-    def emit(
-        self, plan: RecordPlan, time_ns: int, values: tuple[Any, ...], notes: Notes | None
-    ) -> None:
-        """Encode on the calling thread and hand the line to the sink."""
-        encode = self._encoders.get(plan) or self._learn(plan)
-        self._write(encode(time_ns, values, notes))
-
-    def _learn(self, plan: RecordPlan) -> Callable[..., bytes]:
-        encode = self._encoders[plan] = self._format.encoder(plan)
-        if self._on_first is not None:
-            self._on_first(plan)
-        return encode
+    def route(self, plan: RecordPlan) -> Route:
+        """Return the encoder of a class and where its lines go; the first call announces it."""
+        encode = self._encoders.get(plan)
+        if encode is None:
+            encode = self._encoders[plan] = self._format.encoder(plan)
+            if self._on_first is not None:
+                self._on_first(plan)
+        return encode, self._write
 
 
 class Collector(Protocol):
@@ -84,6 +83,8 @@ class Collector(Protocol):
 
 
 _destinations: tuple[Destination, ...] = ()
+# Where each class's lines go, learnt at its first record; emptied when destinations change.
+_routes: dict[RecordPlan, tuple[Route, ...]] = {}
 _lock = threading.Lock()
 _pending: deque[Closed] = deque(maxlen=_PENDING_LIMIT)
 _collector: contextvars.ContextVar[Collector | None] = contextvars.ContextVar(
@@ -102,8 +103,8 @@ def emit(plan: RecordPlan, time_ns: int, values: tuple[Any, ...], notes: Notes |
             collector.add(Closed(plan, time_ns, values, notes))
         elif not _destinations:
             _wait(Closed(plan, time_ns, values, notes))
-        for destination in _destinations:
-            destination.emit(plan, time_ns, values, notes)
+        for encode, write in _routes.get(plan) or _learn(plan):
+            write(encode(time_ns, values, notes))
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the application
         statistics.emit_errors += 1
         warn_once(f"emit {type(error)}", f"A record of {plan.name} was lost: {error!r}")
@@ -124,10 +125,12 @@ def attach(destinations: Sequence[Destination]) -> None:
             )
             raise RuntimeError(msg)
         while _pending:
-            closed = _pending.popleft()
+            plan, *closed = _pending.popleft()
             for destination in destinations:
-                destination.emit(*closed)
+                encode, write = destination.route(plan)
+                write(encode(*closed))
         _destinations = tuple(destinations)
+        _routes.clear()
 
 
 def detach() -> None:
@@ -135,6 +138,13 @@ def detach() -> None:
     global _destinations  # noqa: PLW0603
     with _lock:
         _destinations = ()
+        _routes.clear()
+
+
+def _learn(plan: RecordPlan) -> tuple[Route, ...]:
+    with _lock:
+        found = _routes[plan] = tuple(d.route(plan) for d in _destinations)
+        return found
 
 
 def _wait(closed: Closed) -> None:

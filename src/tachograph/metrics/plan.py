@@ -170,8 +170,8 @@ def _instrument(
         case StopwatchSpec(unit=unit):
             key = f"unit_{attribute.replace('.', '_')}"
             plan = FieldPlan(attribute, emitted, "metric", "float", unit.text, True, spec.doc)
-            value = f"(None if {state} is None else in_unit({state}.elapsed_ns(now), {key}))"
-            return Closing(plan, value, {key: unit.nanoseconds, "in_unit": _in_unit})
+            value = f"(None if {state} is None else {state}.elapsed(now, {key}))"
+            return Closing(plan, value, {key: unit.nanoseconds})
         case GaugeSpec(counter=counter, unit=unit):
             key = f"gauge_{attribute.replace('.', '_')}"
             plan = FieldPlan(attribute, emitted, "metric", "int", unit.text, False, spec.doc)
@@ -186,10 +186,6 @@ def _instrument(
             return Closing(plan, value, {"OK": Outcome.OK})
         case _:
             raise AssertionError(spec)
-
-
-def _in_unit(elapsed_ns: int | None, nanoseconds: int) -> float | None:
-    return None if elapsed_ns is None else elapsed_ns / nanoseconds
 
 
 def _labels(members: type[enum.Enum], style: str) -> dict[enum.Enum, str]:
