@@ -6,6 +6,7 @@ import enum
 import inspect
 import json
 import math
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tachograph as tg
+from tachograph._core import native as core
 from tachograph.formats.json import FlatJson, mark_dropped
 from tachograph.formats.plan import Notes
 
@@ -46,9 +48,14 @@ NAMES = [field.attribute for field in Everything.__wide_event__.fields]
 
 
 def line(flat: FlatJson | None = None, notes: Notes | None = None, **values: Any) -> bytes:
-    """Return the line of a record with these values, absent ones None."""
-    encode = (flat or FlatJson()).encoder(Everything.__wide_event__.plan)
-    return encode(START, tuple(values.get(name) for name in NAMES), notes)
+    """Return the line of a record with these values, absent ones None; native and twin agree."""
+    flat = flat or FlatJson()
+    closed = (START, tuple(values.get(name) for name in NAMES), notes)
+    text = flat.encoder(Everything.__wide_event__.plan)(*closed)
+    if core is not None:
+        twin = FlatJson(flat._globals, max_line=flat._max_line, native=not flat._native)
+        assert text == twin.encoder(Everything.__wide_event__.plan)(*closed)
+    return text
 
 
 def test_an_absent_value_leaves_no_gap() -> None:
@@ -169,7 +176,7 @@ def test_a_loss_is_marked_as_the_last_member() -> None:
 
 def test_the_generated_encoder_can_be_read() -> None:
     """`inspect.getsource` prints what was generated."""
-    encode = FlatJson().encoder(Everything.__wide_event__.plan)
+    encode = FlatJson(native=False).encoder(Everything.__wide_event__.plan)
 
     assert "def encode(time_ns, values, notes):" in inspect.getsource(encode)
 
@@ -205,3 +212,50 @@ def test_whatever_the_values_are_the_line_is_one_json_object(values: dict[str, A
     assert len(keys) == len(set(keys))
     assert keys[:2] == ["timestamp", "record"]
     assert fields == [name for name in order if name in fields]
+
+
+@given(st.floats())
+def test_native_and_twin_write_every_float_alike(value: float) -> None:
+    """Digits, windows, zeros, infinities (N-3 to N-7)."""
+    line(ratio=value)
+
+
+@given(st.integers(0, 253_402_300_799_999_999_999), st.integers(-(2**70), 2**70))
+def test_native_and_twin_write_every_time_and_integer_alike(time_ns: int, value: int) -> None:
+    """Up to the year 9999 and beyond 64 bits."""
+    values = tuple(value if name in ("count", "status") else None for name in NAMES)
+    plan = Everything.__wide_event__.plan
+    texts = {
+        FlatJson(native=native).encoder(plan)(time_ns, values, None)
+        for native in ([False, True] if core else [False])
+    }
+
+    assert len(texts) == 1
+
+
+@pytest.mark.skipif(core is None, reason="the native core is not built")
+def test_the_native_encoder_refuses_what_is_no_record() -> None:
+    """Wrong arguments are a `TypeError`, wrong shapes go to the careful encoder."""
+    encode: Any = FlatJson(native=True).encoder(Everything.__wide_event__.plan)
+
+    with pytest.raises(TypeError):
+        encode(START)
+    with pytest.raises(TypeError):
+        encode(START, (), notes=None)
+    with pytest.raises(TypeError):
+        core.FlatEncoder(b"", [("no",)], print, 1)  # type: ignore[list-item, arg-type]
+    with pytest.raises(TypeError):
+        core.FlatEncoder(b"", [(b"a", 1, True, 5, str)], print, 1)  # type: ignore[list-item, arg-type]
+
+
+def test_an_encoder_holds_nothing_for_ever() -> None:
+    """Lines leave no references behind, whichever path they take."""
+    encode = FlatJson().encoder(Everything.__wide_event__.plan)
+    key = UUID(int=7)
+    values = tuple(key if name == "key" else None for name in NAMES)
+    before = sys.getrefcount(key)
+    for _ in range(100):
+        encode(START, values, None)
+        encode(START, values, Notes(errors=("a",)))
+
+    assert sys.getrefcount(key) == before

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from tachograph._base.compile import compile_functions
 from tachograph._base.ratelimit import warn_once
+from tachograph._core import native as core
 from tachograph.formats.careful import Tally, fit, pieces_of
 from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
 from tachograph.formats.text import double, escape, quote, rfc3339
@@ -48,14 +49,21 @@ class FlatJson:
         globals: Properties written on every record before its own fields, in this order: service
             name, version, host. A record's field of the same emitted name wins.
         max_line: The longest line in bytes, newline included.
+        native: Encode by the native core (True), by its twin in Python (False), or by whichever is
+            there (None). Both make the same bytes.
     """
 
     name = "flat"
     mark_dropped = staticmethod(mark_dropped)
 
     def __init__(
-        self, globals: Mapping[str, object] | None = None, *, max_line: int = 262_144
+        self,
+        globals: Mapping[str, object] | None = None,
+        *,
+        max_line: int = 262_144,
+        native: bool | None = None,
     ) -> None:
+        self._native = core is not None if native is None else native
         self._globals = dict(globals or {})
         self._max_line = max_line
         self.tally = Tally()
@@ -67,10 +75,23 @@ class FlatJson:
         It takes the start time in nanoseconds since 1970, the values in the plan's order and the
         notes, and never raises.
         """
+        if self._native:
+            return self._native_encoder(plan)
         source, names = self._source(plan)
         names["_careful"] = self._careful_encoder(plan)
         functions = compile_functions(source, names, label=f"{plan.name} as flat JSON")
         return cast("Encoder", functions["encode"])
+
+    def _native_encoder(self, plan: RecordPlan) -> Encoder:
+        if core is None:
+            msg = "The native core is not here: it was not built, or TACHO_PURE is set."
+            raise RuntimeError(msg)
+        return core.FlatEncoder(
+            f'",{self._head(plan)}'.encode(),
+            [_native_field(field) for field in plan.fields],
+            self._careful_encoder(plan),
+            min(MAX_TEXT, self._max_line),
+        )
 
     def _head(self, plan: RecordPlan) -> str:
         """Return what stands between the timestamp and the first field."""
@@ -142,6 +163,25 @@ class FlatJson:
             return fit(line, pieces, truncated, errors, max_line, tally)
 
         return careful
+
+
+def _native_field(
+    field: FieldPlan,
+) -> tuple[bytes, int, bool, tuple[tuple[Any, bytes], ...] | None, Callable[[Any], str]]:
+    """Return what the native encoder needs to know of a field."""
+    labels = None
+    kinds = {"str": core.STR, "bool": core.BOOL, "int": core.INT, "float": core.FLOAT}
+    if field.labels is not None:
+        kind = core.ENUM
+        labels = tuple((member, quote(label).encode()) for member, label in field.labels.items())
+    elif field.to_text is not None:
+        kind = core.OTHER
+    elif field.as_property:
+        kind = core.INT_TEXT if field.type == "int" else core.OTHER
+    else:
+        kind = kinds.get(field.type, core.OTHER)
+    key = f",{quote(field.emitted)}:".encode()
+    return key, kind, field.optional, labels, writer_of(field)
 
 
 def _literal(text: str) -> str:

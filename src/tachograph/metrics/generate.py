@@ -12,6 +12,7 @@ from typing import Any
 
 from tachograph._base.clock import clock
 from tachograph._base.compile import compile_functions
+from tachograph._base.gil import CHANGES_ARE_WHOLE
 from tachograph.formats.plan import Notes, RecordPlan
 from tachograph.metrics.declaration import Declared
 from tachograph.metrics.fields import (
@@ -43,33 +44,86 @@ def has_state(spec: object) -> bool:
 def constructor(class_name: str, fields: Sequence[Declared]) -> Callable[..., None]:
     """Return `__init__`: one keyword per plain field and child, nothing positional."""
     parameters: list[str] = []
-    body: list[str] = ["self._state = 0", "self._started_ns = 0", "self._tokens = None"]
-    names: dict[str, object] = {"MISSING": MISSING}
-    for field in fields:
-        name = field.attribute
-        match field.spec:
-            case MetricSpec(default_factory=factory) if factory is not None:
-                names[f"make_{name}"] = factory
-                parameters.append(f"{name}=MISSING")
-                body.append(f"self.{name} = make_{name}() if {name} is MISSING else {name}")
-            case MetricSpec(default=default) if default is not MISSING:
-                names[f"default_{name}"] = default
-                parameters.append(f"{name}=default_{name}")
-                body.append(f"self.{name} = {name}")
-            case MetricSpec():
-                parameters.append(name)
-                body.append(f"self.{name} = {name}")
-            case InstrumentSpec() as spec:
-                if has_state(spec):
-                    body.append(f"self.{hidden(name)} = None")
-            case _:
-                names[f"new_{name}"] = field.child
-                parameters.append(f"{name}=MISSING")
-                body.append(f"self.{name} = r = new_{name}() if {name} is MISSING else {name}")
-                body.append(f"r._state = {CHILD}")
+    names: dict[str, object] = {"MISSING": MISSING, "new": object.__new__}
+    body = _initial("self", fields, names, parameters)
     signature = f"self, *, {', '.join(parameters)}" if parameters else "self"
     source = f"def __init__({signature}):\n" + "".join(f"    {line}\n" for line in body)
     return compile_functions(source, names, label=f"{class_name}.__init__")["__init__"]
+
+
+def _initial(
+    target: str, fields: Sequence[Declared], names: dict[str, object], parameters: list[str] | None
+) -> list[str]:
+    """Return statements that fill a new record; a child's stand in its parent's constructor.
+
+    Args:
+        target: The variable that holds the record.
+        fields: Its fields.
+        names: Receives what the statements refer to.
+        parameters: Receives the constructor's; None for a child, which starts with its defaults.
+    """
+    body = [f"{target}._state = {NEW}", f"{target}._started_ns = 0", f"{target}._tokens = None"]
+    for field in fields:
+        attribute = field.attribute
+        name = attribute if target == "self" else f"{target}_{attribute}"
+        slot = f"{target}.{attribute}"
+        match field.spec:
+            case MetricSpec(default_factory=factory) if factory is not None:
+                names[f"make_{name}"] = factory
+                if parameters is None:
+                    body.append(f"{slot} = make_{name}()")
+                else:
+                    parameters.append(f"{name}=MISSING")
+                    body.append(f"{slot} = make_{name}() if {name} is MISSING else {name}")
+            case MetricSpec(default=default) if default is not MISSING:
+                names[f"default_{name}"] = default
+                if parameters is None:
+                    body.append(f"{slot} = default_{name}")
+                else:
+                    parameters.append(f"{name}=default_{name}")
+                    body.append(f"{slot} = {name}")
+            case MetricSpec():
+                assert parameters is not None  # a child without defaults is made by its class
+                parameters.append(name)
+                body.append(f"{slot} = {name}")
+            case InstrumentSpec() as spec:
+                if has_state(spec):
+                    body.append(f"{target}.{hidden(attribute)} = None")
+            case _:
+                body += _initial_child(field, slot, name, names, parameters)
+    return body
+
+
+def _initial_child(
+    field: Declared,
+    slot: str,
+    name: str,
+    names: dict[str, object],
+    parameters: list[str] | None,
+) -> list[str]:
+    names[f"class_{name}"] = field.child
+    child = f"r_{name}"
+    below: Sequence[Declared] = field.child.__wide_event__.declared
+    if _needs_arguments(below):  # raises, and says which
+        made = [f"{child} = class_{name}()"]
+    else:
+        made = [f"{child} = new(class_{name})", *_initial(child, below, names, None)]
+    if parameters is not None:
+        parameters.append(f"{name}=MISSING")
+        made = [
+            f"if {name} is MISSING:",
+            *(f"    {line}" for line in made),
+            "else:",
+            f"    {child} = {name}",
+        ]
+    return [*made, f"{slot} = {child}", f"{child}._state = {CHILD}"]
+
+
+def _needs_arguments(fields: Sequence[Declared]) -> bool:
+    return any(
+        isinstance(f.spec, MetricSpec) and f.spec.default is MISSING and not f.spec.default_factory
+        for f in fields
+    )
 
 
 def scope_methods(
@@ -121,9 +175,17 @@ def scope_methods(
         tokens.append(f"current_{variable}.set({variable})")
         retire.append(f"{variable}.__class__ = Done_{variable}")
     for field in gauges:
-        names[f"count_{field.attribute}"] = field.spec.counter.add  # type: ignore[union-attr]
-    up = [f"count_{field.attribute}(1)" for field in gauges]
-    down = [f"count_{field.attribute}(-1)" for field in gauges]
+        names[f"gauge_{field.attribute}"] = field.spec.counter  # type: ignore[union-attr]
+    up, down = [], []
+    for field in gauges:
+        gauge = f"gauge_{field.attribute}"
+        if CHANGES_ARE_WHOLE:
+            up.append(f"{gauge}._value += 1")
+            down.append(f"if {gauge}._value > 0: {gauge}._value -= 1")
+            down.append(f"else: {gauge}.underflows += 1")
+        else:
+            up.append(f"{gauge}.add(1)")
+            down.append(f"{gauge}.add(-1)")
     variables_used = ["current", *(f"current_r_{_joined(p, a)}" for p, a in children)]
     resets = [f"{v}.reset(tokens[{i}])" for i, v in reversed(list(enumerate(variables_used)))]
     values = "".join(f"\n            {c.expression}," for c in closing)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import sys
 import threading
 from types import TracebackType
 from typing import Self
 
 from tachograph._base.clock import clock
+from tachograph._base.gil import CHANGES_ARE_WHOLE
 
 __all__ = ["Counter", "Outcome", "Span", "Stopwatch", "Timer", "outcome_of", "qualified_name"]
 
@@ -55,8 +55,6 @@ class Counter:
         value: What it starts with.
     """
 
-    # Strategy: with the GIL a thread gives way only at calls and at backward jumps, so a change
-    # that reads, computes and stores without either is whole. Without the GIL there is a lock.
     __slots__ = ("_lock", "_value", "underflows")
 
     def __init__(self, value: int = 0) -> None:
@@ -84,7 +82,7 @@ class Counter:
         with self._lock:
             return self._add(amount)
 
-    add = _add if getattr(sys, "_is_gil_enabled", lambda: True)() else _add_locked
+    add = _add if CHANGES_ARE_WHOLE else _add_locked
 
     def set(self, value: int) -> None:
         """Replace the number."""

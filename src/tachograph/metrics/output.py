@@ -83,7 +83,8 @@ class Collector(Protocol):
 
 
 _destinations: tuple[Destination, ...] = ()
-# Where each class's lines go, learnt at its first record; emptied when destinations change.
+# Where each class's lines go, learnt at its first record; emptied when destinations change, and
+# empty while a capture is open or nothing is attached.
 _routes: dict[RecordPlan, tuple[Route, ...]] = {}
 _lock = threading.Lock()
 _pending: deque[Closed] = deque(maxlen=_PENDING_LIMIT)
@@ -98,12 +99,7 @@ def emit(plan: RecordPlan, time_ns: int, values: tuple[Any, ...], notes: Notes |
     """Send a closed record on its way. Never raises."""
     try:
         statistics.emitted += 1
-        if _process_collectors:
-            collector = _collector.get() or _process_collectors[-1]
-            collector.add(Closed(plan, time_ns, values, notes))
-        elif not _destinations:
-            _wait(Closed(plan, time_ns, values, notes))
-        for encode, write in _routes.get(plan) or _learn(plan):
+        for encode, write in _routes.get(plan) or _route(plan, time_ns, values, notes):
             write(encode(time_ns, values, notes))
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the application
         statistics.emit_errors += 1
@@ -141,10 +137,20 @@ def detach() -> None:
         _routes.clear()
 
 
-def _learn(plan: RecordPlan) -> tuple[Route, ...]:
+def _route(
+    plan: RecordPlan, time_ns: int, values: tuple[Any, ...], notes: Notes | None
+) -> tuple[Route, ...]:
+    """Return where a record goes that has no route yet; captures get it from here."""
+    collectors = _process_collectors
     with _lock:
-        found = _routes[plan] = tuple(d.route(plan) for d in _destinations)
-        return found
+        found = tuple(destination.route(plan) for destination in _destinations)
+        if found and not collectors:
+            _routes[plan] = found
+    if collectors:
+        (_collector.get() or collectors[-1]).add(Closed(plan, time_ns, values, notes))
+    elif not found:
+        _wait(Closed(plan, time_ns, values, notes))
+    return found
 
 
 def _wait(closed: Closed) -> None:
@@ -161,6 +167,7 @@ def capture_into(collector: Collector) -> Callable[[], None]:
     """
     token = _collector.set(collector)
     _process_collectors.append(collector)
+    _routes.clear()  # every record asks for its route while there is a capture
 
     def end() -> None:
         _process_collectors.remove(collector)

@@ -176,7 +176,7 @@ def _instrument(
             key = f"gauge_{attribute.replace('.', '_')}"
             plan = FieldPlan(attribute, emitted, "metric", "int", unit.text, False, spec.doc)
             assert isinstance(counter, Counter)
-            return Closing(plan, f"{key}.value", {key: counter})
+            return Closing(plan, f"{key}._value", {key: counter})
         case OutcomeSpec():
             labels = {member: member.value for member in Outcome}
             plan = FieldPlan(

@@ -1,10 +1,10 @@
 """The bounded queue between callers and a writer thread.
 
-Strategy: callers append under a lock that nobody holds during I/O; the writer takes lines in blocks
-and works through a `Block` that remembers how far it got. The writer polls while lines come and
-sleeps on an event when none do, so a caller wakes it only at the end of a quiet time. The queue is
-bounded in lines and in bytes; when it is full the oldest lines go, are counted, and are told in
-band on the next line written.
+Strategy: callers append without a lock, or where there is no GIL under one that nobody holds during
+I/O; the writer takes lines in blocks and works through a `Block` that remembers how far it got. It
+polls while lines come and sleeps on an event when none do, so a caller wakes it only at the end of
+a quiet time. The queue is bounded in lines and in bytes; when it is full the oldest lines go, are
+counted, and are told in band on the next line written.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 
+from tachograph._base.gil import CHANGES_ARE_WHOLE
 from tachograph._base.ratelimit import warn_once
 from tachograph.sinks.block import Block
 from tachograph.sinks.protocols import Target
@@ -91,19 +92,41 @@ class QueueSink:
         self._accepted = self._popped = self._written = self._bytes_written = 0
         self._queue_dropped = self._lost_to_io = self._late = self._io_errors = 0
 
-    def write(self, line: bytes) -> None:
+    def _write(self, line: bytes) -> None:
         """Take *line*; drop the oldest ones when the queue is full."""
+        if self._closed or self._gone:
+            self._refuse()
+            return
         size = len(line)
+        self._queue.append(line)
+        self._accepted += 1
+        self._bytes += size
+        if (
+            self._asleep
+            or self._bytes > self._max_bytes
+            or len(self._queue) > self._max_lines
+            or self._thread is None
+        ):
+            self._attend()
+
+    def _write_locked(self, line: bytes) -> None:
+        """Take *line*; drop the oldest ones when the queue is full."""
+        with self._lock:
+            self._write(line)
+
+    write = _write if CHANGES_ARE_WHOLE else _write_locked
+
+    def _refuse(self) -> None:
         with self._lock:
             self._accepted += 1
             if self._closed:
                 self._late += 1
-                return
-            if self._gone:
+            else:
                 self._lost_to_io += 1
-                return
-            self._queue.append(line)
-            self._bytes += size
+
+    def _attend(self) -> None:
+        """Do what a line seldom needs: wake or start the writer, make room."""
+        with self._lock:
             full = self._bytes > self._max_bytes or len(self._queue) > self._max_lines
             if full:
                 self._drop_oldest()
@@ -119,7 +142,8 @@ class QueueSink:
     def _drop_oldest(self) -> None:
         queue = self._queue
         while len(queue) > 1 and (self._bytes > self._max_bytes or len(queue) > self._max_lines):
-            self._bytes -= len(queue.popleft())
+            size = len(queue.popleft())
+            self._bytes -= size
             self._popped += 1
             self._queue_dropped += 1
             self._unmarked += 1
