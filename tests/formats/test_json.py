@@ -42,6 +42,9 @@ class Everything(tg.WideEvent, rename="PascalCase"):
     tags: list[str] | None = None
     took: timedelta | None = None
     status: int | None = tg.metric(None, as_property=True)
+    in_ms = tg.stopwatch(unit=tg.Unit.MILLISECONDS)
+    in_s = tg.stopwatch(unit=tg.Unit.SECONDS)
+    in_us = tg.stopwatch(unit=tg.Unit.MICROSECONDS)
 
 
 NAMES = [field.attribute for field in Everything.__wide_event__.fields]
@@ -82,6 +85,12 @@ def test_an_absent_value_leaves_no_gap() -> None:
         ({"tags": ["a", None, "c"]}, '"Tags":["a","c"]'),
         ({"tags": []}, '"Tags":[]'),
         ({"status": 404}, '"Status":"404"'),
+        ({"in_ms": 3_210_000}, '"InMs":3.21'),
+        ({"in_ms": 1}, '"InMs":0.000001'),
+        ({"in_ms": 0}, '"InMs":0'),
+        ({"in_s": 1}, '"InS":1e-9'),
+        ({"in_s": 2_000_000_000}, '"InS":2'),
+        ({"in_us": 1_500}, '"InUs":1.5'),
     ],
 )
 def test_each_type_has_one_form(values: dict[str, Any], member: str) -> None:
@@ -194,6 +203,9 @@ VALUES = {
     "tags": st.lists(st.none() | st.text() | st.integers() | st.floats()),
     "took": st.floats(),
     "status": st.integers(),
+    "in_ms": st.integers(),
+    "in_s": st.integers(0, 10**18),
+    "in_us": st.integers(0, 10**12),
 }
 ANY = st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.builds(object)
 
@@ -212,6 +224,13 @@ def test_whatever_the_values_are_the_line_is_one_json_object(values: dict[str, A
     assert len(keys) == len(set(keys))
     assert keys[:2] == ["timestamp", "record"]
     assert fields == [name for name in order if name in fields]
+
+
+@given(st.integers(0, 10**18), st.integers(0, 10**7))
+def test_native_and_twin_write_every_duration_alike(large: int, small: int) -> None:
+    """Nanoseconds in each unit, with the shortest digits that round-trip (N-3)."""
+    for ns in (large, small):
+        line(in_ms=ns, in_s=ns, in_us=ns)
 
 
 @given(st.floats())
@@ -245,7 +264,7 @@ def test_the_native_encoder_refuses_what_is_no_record() -> None:
     with pytest.raises(TypeError):
         core.FlatEncoder(b"", [("no",)], print, 1)  # type: ignore[list-item, arg-type]
     with pytest.raises(TypeError):
-        core.FlatEncoder(b"", [(b"a", 1, True, 5, str)], print, 1)  # type: ignore[list-item, arg-type]
+        core.FlatEncoder(b"", [(b"a", 1, True, 5, str, 1)], print, 1)  # type: ignore[list-item, arg-type]
 
 
 def test_an_encoder_holds_nothing_for_ever() -> None:

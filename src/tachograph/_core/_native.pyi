@@ -3,16 +3,17 @@ from typing import Any
 
 class FlatEncoder:
     # head: UTF-8 that stands after the timestamp, from its closing quote to the last global.
-    # fields: for each field (key, kind, optional, labels, writer): `,"Name":` in UTF-8; one of the
-    #   kinds below; whether it may be None; for enums ((member, text), ...), else None; the
-    #   function from a value to its text, for what is not written natively.
+    # fields: for each field (key, kind, optional, labels, writer, unit_ns): `,"Name":` in UTF-8;
+    #   one of the kinds below; whether it may be None; for enums ((member, text), ...), else None;
+    #   the function from a value to its text, for what is not written natively; for durations the
+    #   nanoseconds in their unit, else 1.
     # careful: takes over when anything is unusual.
     # limit: the longest line that certainly holds nothing that is too long.
     def __init__(
         self,
         head: bytes,
         fields: Sequence[
-            tuple[bytes, int, bool, tuple[tuple[Any, bytes], ...] | None, Callable[[Any], str]]
+            tuple[bytes, int, bool, tuple[tuple[Any, bytes], ...] | None, Callable[[Any], str], int]
         ],
         careful: Callable[..., bytes],
         limit: int,
@@ -25,4 +26,5 @@ BOOL: int
 INT: int
 INT_TEXT: int
 FLOAT: int
+DURATION: int
 ENUM: int

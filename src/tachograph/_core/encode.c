@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { OTHER, STR, BOOL, INT, INT_TEXT, FLOAT, ENUM };
+enum { OTHER, STR, BOOL, INT, INT_TEXT, FLOAT, ENUM, DURATION };
 
 #define CAPACITY 8192
 #define NS_PER_S 1000000000LL
@@ -30,6 +30,7 @@ typedef struct {
     PyObject *writer;
     Label *table;
     Py_ssize_t table_length;
+    long long unit_ns; /* nanoseconds in one of a duration's unit: a power of ten */
     int kind;
     int optional;
 } Field;
@@ -129,6 +130,32 @@ static int put_float(Buffer *b, PyObject *value)
     return done;
 }
 
+/* Nanoseconds in their unit, as the decimal that they are. It has at most 15 digits, and those are
+   the shortest that round-trip: no other decimal of that length is as near to the same double. */
+static int put_duration(Buffer *b, PyObject *value, long long unit_ns)
+{
+    if (!PyLong_CheckExact(value))
+        return 0;
+    int overflow;
+    long long ns = PyLong_AsLongLongAndOverflow(value, &overflow);
+    /* Below a millionth of the unit there would be an exponent. */
+    if (overflow || ns < 0 || ns >= PLAIN_INT || (ns != 0 && ns < unit_ns / 1000000))
+        return 0;
+    if (!put_decimal(b, ns / unit_ns))
+        return 0;
+    long long rest = ns % unit_ns;
+    if (rest == 0)
+        return 1;
+    char digits[20];
+    int length = 0;
+    digits[length++] = '.';
+    for (long long place = unit_ns / 10; rest != 0; place /= 10) {
+        digits[length++] = (char)('0' + rest / place);
+        rest %= place;
+    }
+    return put(b, digits, length);
+}
+
 static int put_enum(Buffer *b, PyObject *value, const Field *field)
 {
     for (Py_ssize_t i = 0; i < field->table_length; i++)
@@ -177,6 +204,9 @@ static int put_field(Buffer *b, PyObject *value, const Field *field)
         break;
     case ENUM:
         done = put_enum(b, value, field);
+        break;
+    case DURATION:
+        done = put_duration(b, value, field->unit_ns);
         break;
     default:
         break;
@@ -250,14 +280,18 @@ careful:
 
 static int take_field(Field *field, PyObject *item)
 {
-    if (!PyArg_ParseTuple(item, "SipOO", &field->key, &field->kind, &field->optional,
-                          &field->labels, &field->writer)) {
+    if (!PyArg_ParseTuple(item, "SipOOL", &field->key, &field->kind, &field->optional,
+                          &field->labels, &field->writer, &field->unit_ns)) {
         memset(field, 0, sizeof *field);
         return 0;
     }
     Py_INCREF(field->key);
     Py_INCREF(field->labels);
     Py_INCREF(field->writer);
+    if (field->unit_ns < 1) {
+        PyErr_SetString(PyExc_ValueError, "unit_ns: expected a power of ten");
+        return 0;
+    }
     if (field->labels == Py_None)
         return 1;
     if (!PyTuple_Check(field->labels)) {
@@ -392,7 +426,8 @@ PyMODINIT_FUNC PyInit__native(void)
         PyModule_AddIntConstant(made, "INT", INT) < 0 ||
         PyModule_AddIntConstant(made, "INT_TEXT", INT_TEXT) < 0 ||
         PyModule_AddIntConstant(made, "FLOAT", FLOAT) < 0 ||
-        PyModule_AddIntConstant(made, "ENUM", ENUM) < 0) {
+        PyModule_AddIntConstant(made, "ENUM", ENUM) < 0 ||
+        PyModule_AddIntConstant(made, "DURATION", DURATION) < 0) {
         Py_DECREF(made);
         return NULL;
     }

@@ -167,7 +167,7 @@ class FlatJson:
 
 def _native_field(
     field: FieldPlan,
-) -> tuple[bytes, int, bool, tuple[tuple[Any, bytes], ...] | None, Callable[[Any], str]]:
+) -> tuple[bytes, int, bool, tuple[tuple[Any, bytes], ...] | None, Callable[[Any], str], int]:
     """Return what the native encoder needs to know of a field."""
     labels = None
     kinds = {"str": core.STR, "bool": core.BOOL, "int": core.INT, "float": core.FLOAT}
@@ -176,12 +176,14 @@ def _native_field(
         labels = tuple((member, quote(label).encode()) for member, label in field.labels.items())
     elif field.to_text is not None:
         kind = core.OTHER
+    elif field.unit_ns is not None and field.unit_ns >= 1_000:
+        kind = core.DURATION
     elif field.as_property:
         kind = core.INT_TEXT if field.type == "int" else core.OTHER
     else:
         kind = kinds.get(field.type, core.OTHER)
     key = f",{quote(field.emitted)}:".encode()
-    return key, kind, field.optional, labels, writer_of(field)
+    return key, kind, field.optional, labels, writer_of(field), field.unit_ns or 1
 
 
 def _literal(text: str) -> str:
@@ -221,6 +223,8 @@ def _expression(  # noqa: PLR0911 -- one return a kind of value reads best
             return f"{writer}({variable})"
         names["QUOTE"] = '"'
         return f"QUOTE + str({variable}) + QUOTE if {is_int} else {writer}({variable})"
+    if field.unit_ns is not None:
+        return f"double({variable} / {field.unit_ns})"
     match field.type:
         case "str":
             return f"escape({variable})"

@@ -30,6 +30,8 @@ class FieldPlan:
         labels: For enums: each member with its emitted text.
         to_text: For types that are written as their text (`UUID`, `Path`): how to get it.
         python_type: The annotated type's name, for messages.
+        unit_ns: For durations: the value arrives in integer nanoseconds, of which this many make
+            one of the unit.
     """
 
     attribute: str
@@ -43,6 +45,7 @@ class FieldPlan:
     labels: Mapping[Any, str] | None = None
     to_text: Callable[[Any], str] | None = None
     python_type: str = ""
+    unit_ns: int | None = None
 
     def schema(self) -> dict[str, object]:
         """Return the part of the schema document that the digest covers."""

@@ -88,6 +88,8 @@ def _text_of(field: FieldPlan) -> Callable[[Any], str]:
     unit = _SHORT_UNITS.get(field.unit or "", "" if field.unit is None else f" {field.unit}")
 
     def text(value: Any) -> str:
+        if field.unit_ns is not None and isinstance(value, int):
+            value /= field.unit_ns
         if field.type == "float" and isinstance(value, float):
             return f"{value:.4g}{unit}" if abs(value) < 1_000 else f"{value:.0f}{unit}"
         literal = write(value)

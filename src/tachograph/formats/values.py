@@ -158,8 +158,19 @@ def writer_of(field: FieldPlan) -> Callable[[Any], str]:
         return enum_writer(field.labels)
     if field.to_text is not None:
         return _through_text(field.to_text, field.python_type)
+    if field.unit_ns is not None:
+        return _duration(field.unit_ns)
     write = _WRITERS[field.type]
     return _as_property(write) if field.as_property else write
+
+
+def _duration(unit_ns: int) -> Callable[[Any], str]:
+    def duration_text(value: Any) -> str:
+        if not isinstance(value, int):
+            raise _wrong("nanoseconds as int", value)
+        return double(value / unit_ns)
+
+    return duration_text
 
 
 def _through_text(to_text: Callable[[Any], str], expected: str) -> Callable[[Any], str]:

@@ -7,6 +7,7 @@ the exception that ended the scope.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,7 +63,8 @@ def _initial(
         names: Receives what the statements refer to.
         parameters: Receives the constructor's; None for a child, which starts with its defaults.
     """
-    body = [f"{target}._state = {NEW}", f"{target}._started_ns = 0", f"{target}._tokens = None"]
+    state = NEW if target == "self" else CHILD
+    body = [f"{target}._state = {state}", f"{target}._started_ns = 0", f"{target}._tokens = None"]
     for field in fields:
         attribute = field.attribute
         name = attribute if target == "self" else f"{target}_{attribute}"
@@ -115,8 +117,9 @@ def _initial_child(
             *(f"    {line}" for line in made),
             "else:",
             f"    {child} = {name}",
+            f"    {child}._state = {CHILD}",
         ]
-    return [*made, f"{slot} = {child}", f"{child}._state = {CHILD}"]
+    return [*made, f"{slot} = {child}"]
 
 
 def _needs_arguments(fields: Sequence[Declared]) -> bool:
@@ -148,6 +151,7 @@ def scope_methods(
     at_close = any(isinstance(f.spec, TimestampSpec) and f.spec.at == "close" for f in fields)
     names: dict[str, object] = {
         "clock": clock,
+        "suppress": contextlib.suppress,
         "emit": emit,
         "PLAN": plan,
         "statistics": statistics,
@@ -187,8 +191,12 @@ def scope_methods(
             up.append(f"{gauge}.add(1)")
             down.append(f"{gauge}.add(-1)")
     variables_used = ["current", *(f"current_r_{_joined(p, a)}" for p, a in children)]
-    resets = [f"{v}.reset(tokens[{i}])" for i, v in reversed(list(enumerate(variables_used)))]
+    unpacked = ", ".join(f"t{i}" for i in range(len(variables_used)))
+    resets = [f"{unpacked}, = tokens"]
+    resets += [f"{v}.reset(t{i})" for i, v in reversed(list(enumerate(variables_used)))]
     values = "".join(f"\n            {c.expression}," for c in closing)
+    # Children end with their record, also one that was discarded or could not be read.
+    abandon = ["with suppress(AttributeError):", *(f"    {line}" for line in [*locate, *retire])]
     source = "\n".join(
         [
             "def __enter__(self):",
@@ -219,16 +227,15 @@ def scope_methods(
             f"            values = ({values.replace(chr(10), chr(10) + '    ')}",
             "            )",
             "            notes = None",
+            *(f"            {line}" for line in retire),
             "        except Exception:",
             "            values, notes = close_carefully(self, now, error)",
+            *(f"            {line}" for line in abandon),
             "        emit(PLAN, self._time_ns, values, notes)",
             "    else:",
             "        statistics.discarded += 1",
+            *(f"        {line}" for line in abandon),
             *(f"    {line}" for line in down),
-            "    try:",
-            *(f"        {line}" for line in [*locate, *retire]),
-            "    except AttributeError:",
-            "        pass",
             "    self.__class__ = Done",
             "",
         ]

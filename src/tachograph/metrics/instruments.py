@@ -160,13 +160,13 @@ class Stopwatch:
         """Forget every span, the open ones too."""
         self._total_ns = self._running = self._started = 0
 
-    def elapsed(self, now_ns: int, unit_ns: int) -> float | None:
-        """Return the sum of all spans in units of *unit_ns*, open ones until *now_ns*; or None."""
+    def elapsed_ns(self, now_ns: int) -> int | None:
+        """Return the sum of all spans in nanoseconds, open ones until *now_ns*; None if none."""
         if not self._started:
             return None
         if self._running:
-            return (self._total_ns + self._running * now_ns) / unit_ns
-        return self._total_ns / unit_ns
+            return self._total_ns + self._running * now_ns
+        return self._total_ns
 
 
 class Span:

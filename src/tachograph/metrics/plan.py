@@ -165,13 +165,29 @@ def _instrument(
     match spec:
         case TimerSpec(unit=unit):
             ns = f"now - {variable}._started_ns if {state} is None else {state}.elapsed_ns(now)"
-            plan = FieldPlan(attribute, emitted, "metric", "float", unit.text, False, spec.doc)
-            return Closing(plan, f"({ns}) / {unit.nanoseconds}", {})
+            plan = FieldPlan(
+                attribute,
+                emitted,
+                "metric",
+                "float",
+                unit.text,
+                False,
+                spec.doc,
+                unit_ns=unit.nanoseconds,
+            )
+            return Closing(plan, ns, {})
         case StopwatchSpec(unit=unit):
-            key = f"unit_{attribute.replace('.', '_')}"
-            plan = FieldPlan(attribute, emitted, "metric", "float", unit.text, True, spec.doc)
-            value = f"(None if {state} is None else {state}.elapsed(now, {key}))"
-            return Closing(plan, value, {key: unit.nanoseconds})
+            plan = FieldPlan(
+                attribute,
+                emitted,
+                "metric",
+                "float",
+                unit.text,
+                True,
+                spec.doc,
+                unit_ns=unit.nanoseconds,
+            )
+            return Closing(plan, f"(None if {state} is None else {state}.elapsed_ns(now))", {})
         case GaugeSpec(counter=counter, unit=unit):
             key = f"gauge_{attribute.replace('.', '_')}"
             plan = FieldPlan(attribute, emitted, "metric", "int", unit.text, False, spec.doc)

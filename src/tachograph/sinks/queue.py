@@ -82,31 +82,27 @@ class QueueSink:
         self._block: Block | None = None
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._asleep = False
+        self._asleep = True  # until there is a thread
+        self._shut = False  # closed, or left because nobody reads
         self._closed = False
         self._stopping = False
         self._abandoned = False
         self._gone = False
         self._unmarked = 0
         self._waiters: list[tuple[int, threading.Event]] = []
-        self._accepted = self._popped = self._written = self._bytes_written = 0
+        self._popped = self._written = self._bytes_written = self._never_queued = 0
         self._queue_dropped = self._lost_to_io = self._late = self._io_errors = 0
 
     def _write(self, line: bytes) -> None:
         """Take *line*; drop the oldest ones when the queue is full."""
-        if self._closed or self._gone:
+        if self._shut:
             self._refuse()
             return
         size = len(line)
-        self._queue.append(line)
-        self._accepted += 1
+        queue = self._queue
+        queue.append(line)
         self._bytes += size
-        if (
-            self._asleep
-            or self._bytes > self._max_bytes
-            or len(self._queue) > self._max_lines
-            or self._thread is None
-        ):
+        if self._asleep or self._bytes > self._max_bytes or len(queue) > self._max_lines:
             self._attend()
 
     def _write_locked(self, line: bytes) -> None:
@@ -118,11 +114,11 @@ class QueueSink:
 
     def _refuse(self) -> None:
         with self._lock:
-            self._accepted += 1
             if self._closed:
                 self._late += 1
             else:
                 self._lost_to_io += 1
+                self._never_queued += 1
 
     def _attend(self) -> None:
         """Do what a line seldom needs: wake or start the writer, make room."""
@@ -130,7 +126,7 @@ class QueueSink:
             full = self._bytes > self._max_bytes or len(self._queue) > self._max_lines
             if full:
                 self._drop_oldest()
-            if self._asleep or self._thread is None:
+            if self._asleep:
                 self._rouse()
         if full:  # said without the lock, for it may come back here as a log line
             warn_once(
@@ -158,6 +154,7 @@ class QueueSink:
                 self._thread.start()
             except RuntimeError:  # the interpreter is ending: `close` writes what waits
                 self._thread = None
+                self._asleep = True
                 return
         self._wake.set()
 
@@ -265,7 +262,7 @@ class QueueSink:
 
     def _leave(self, error: OSError) -> None:
         with self._lock:
-            self._gone = True
+            self._gone = self._shut = True
             self._lose_everything()
         warn_once(
             f"gone {self._name}",
@@ -294,7 +291,7 @@ class QueueSink:
         with self._lock:
             if self._gone or (self._closed and self._thread is None):
                 return not self._queue
-            self._waiters.append((self._accepted - self._late, done))
+            self._waiters.append((self._popped + len(self._queue), done))
             self._rouse()
             threaded = self._thread is not None
         return done.wait(timeout) if threaded else self._drain_here(timeout)
@@ -330,7 +327,7 @@ class QueueSink:
         with self._lock:
             if self._closed:
                 return True
-            self._closed = self._stopping = True
+            self._closed = self._stopping = self._shut = True
             thread = self._thread
             self._wake.set()
         if thread is not None and thread.is_alive():
@@ -368,14 +365,14 @@ class QueueSink:
         """Begin anew in a forked child: the parent writes what it queued."""
         closed = self._closed
         self._reset()
-        self._closed = closed
+        self._closed = self._shut = closed
 
     def statistics(self) -> SinkStatistics:
         """Return the counts so far."""
         with self._lock:
             waiting = 0 if self._block is None else len(self._block)
             return SinkStatistics(
-                accepted=self._accepted,
+                accepted=self._popped + len(self._queue) + self._never_queued + self._late,
                 written=self._written,
                 dropped=self._queue_dropped + self._lost_to_io + self._late,
                 queue_dropped=self._queue_dropped,
