@@ -38,6 +38,7 @@ fast: $(READY)
 
 test: check
 	$(RUN) -m pytest -q -m slow
+	TACHO_PURE=1 $(RUN) -m pytest -q tests/formats tests/metrics tests/sinks
 	$(RUN) scripts/test_service.py
 
 bench: $(READY)

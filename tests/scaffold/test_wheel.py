@@ -50,7 +50,8 @@ def test_the_wheel_holds_every_file(repository: Path, tmp_path: Path) -> None:
     there = {
         path.relative_to(project / "src").as_posix()
         for path in (project / "src" / "tachograph").rglob("*")
-        if path.is_file() and path.suffix not in (".c", ".h")
+        if path.is_file() and path.suffix not in (".c", ".h", ".so", ".pyd")
     }
 
-    assert there == packed
+    # The native core comes on top where there is a compiler.
+    assert there == {name for name in packed if not name.endswith((".so", ".pyd"))}

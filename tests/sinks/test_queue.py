@@ -384,6 +384,48 @@ def test_a_normal_exit_flushes(tmp_path: Path) -> None:
     assert [str(n) for n in range(2_000)] == file.read_text().splitlines()
 
 
+def test_a_mark_that_fails_costs_only_itself(made: Callable[..., QueueSink]) -> None:
+    """The line goes on without it."""
+    gate = Gate()
+    target = ListTarget(gate)
+
+    def broken(text: bytes, lost: int) -> bytes:
+        raise ValueError(lost)
+
+    sink = made(target, max_lines=2, mark_dropped=broken)
+    sink.write(line(0))
+    gate.entered.wait(5)
+    for n in range(1, 6):
+        sink.write(line(n))
+    gate.open()
+
+    assert sink.flush()
+    assert target.lines == [line(0), line(4), line(5)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.slow
+def test_workers_of_multiprocessing_write_their_lines(tmp_path: Path) -> None:
+    """They end without atexit, and still flush [SK-3]."""
+    program = (
+        "import multiprocessing, sys\n"
+        "from pathlib import Path\n"
+        "from tachograph.sinks import QueueSink, RollingFile, Period\n"
+        "target = RollingFile(Path(sys.argv[1]), prefix='log', period=Period.HOUR)\n"
+        "sink = QueueSink(target, name='x')\n"
+        "def work(n):\n"
+        "    sink.write(b'%d\\n' % n)\n"
+        "workers = [multiprocessing.get_context('fork').Process(target=work, args=(n,))"
+        " for n in range(5)]\n"
+        "[w.start() for w in workers]; [w.join() for w in workers]\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    subprocess.run(command, timeout=30, check=True)
+    (file,) = tmp_path.iterdir()
+
+    assert sorted(file.read_text().split()) == ["0", "1", "2", "3", "4"]
+
+
 def test_no_thread_before_the_first_line(tmp_path: Path) -> None:
     """Making a sink starts nothing."""
     before = threading.active_count()

@@ -13,6 +13,7 @@ import asyncio
 import atexit
 import errno
 import os
+import sys
 import threading
 import time
 import weakref
@@ -152,11 +153,20 @@ class QueueSink:
             )
             try:
                 self._thread.start()
+                self._close_with_worker()
             except RuntimeError:  # the interpreter is ending: `close` writes what waits
                 self._thread = None
                 self._asleep = True
                 return
         self._wake.set()
+
+    def _close_with_worker(self) -> None:
+        """Close when this process ends, if `multiprocessing` made it: those run no atexit."""
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            from multiprocessing.util import Finalize  # noqa: PLC0415 -- only in such a process
+
+            Finalize(self, self.close, exitpriority=10)
 
     # ------------------------------------------------------------------ the writer thread
 
@@ -232,10 +242,19 @@ class QueueSink:
             unmarked, self._unmarked = self._unmarked, 0
             start = self._popped
             self._popped += len(lines)
-            if unmarked and self._mark_dropped is not None:
-                lines[0] = self._mark_dropped(lines[0], unmarked)
+            if unmarked:
+                lines[0] = self._marked(lines[0], unmarked)
             block = self._block = Block(lines, start=start, queued_bytes=size)
             return block
+
+    def _marked(self, line: bytes, lost: int) -> bytes:
+        if self._mark_dropped is None:
+            return line
+        try:
+            return self._mark_dropped(line, lost)
+        except Exception as error:  # noqa: BLE001 -- the line is worth more than the mark
+            warn_once(f"mark {self._name}", f"Lost lines of {self._name} cannot be told: {error!r}")
+            return line
 
     def _finish(self, block: Block) -> None:
         with self._lock:

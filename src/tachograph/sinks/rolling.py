@@ -60,7 +60,7 @@ class RollingFile:
         self._descriptor: int | None = None
         self._path: Path | None = None
         self._index = -1
-        self._check_ns = 0
+        self._pid = 0
         self._mid_line = False
         try:
             self._open()
@@ -96,17 +96,15 @@ class RollingFile:
 
     def _current(self) -> int:
         index = clock.time_ns() // 1_000_000_000 // self._seconds
+        forked = self._pid != os.getpid()
         # A line that was cut by a full disk is ended in the file it began in.
-        if self._descriptor is None or (index != self._index and not self._mid_line):
+        if self._descriptor is None or forked or (index != self._index and not self._mid_line):
             self._release()
             return self._open()
-        now_ns = time.monotonic_ns()
-        if now_ns >= self._check_ns:
-            self._check_ns = now_ns + 1_000_000_000
-            if os.fstat(self._descriptor).st_nlink == 0:  # removed: nobody would ever read it
-                self._release()
-                self._mid_line = False
-                return self._open()
+        if os.fstat(self._descriptor).st_nlink == 0:  # removed: nobody would ever read it
+            self._release()
+            self._mid_line = False
+            return self._open()
         return self._descriptor
 
     def _open(self) -> int:
@@ -120,7 +118,8 @@ class RollingFile:
         descriptor = os.open(path, flags, 0o600)
         self._descriptor, self._path = descriptor, path
         self._index = seconds // self._seconds
-        self._check_ns = time.monotonic_ns() + 1_000_000_000
+        self._pid = os.getpid()
+        self._mid_line = False
         try:
             self._retention.apply(self._directory, self._pattern, path)
         except OSError as error:
