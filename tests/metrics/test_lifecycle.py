@@ -275,7 +275,7 @@ def test_a_process_without_destination_says_so_once_at_exit() -> None:
     )
 
     assert done.stdout == ""
-    assert done.stderr.count("2 records were never written") == 1
+    assert done.stderr.count("Records that were never written: 2") == 1
     assert "init_telemetry" in done.stderr
 
 

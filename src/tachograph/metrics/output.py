@@ -180,7 +180,7 @@ def _warn_of_pending() -> None:
     if _pending:
         warn_once(
             "pending at exit",
-            f"{len(_pending) + statistics.pending_dropped} records were never written: no "
+            f"Records that were never written: {len(_pending) + statistics.pending_dropped}, for no "
             "destination was configured. Call `tachograph.init_telemetry()` at start-up.",
         )
 
