@@ -180,8 +180,8 @@ def _warn_of_pending() -> None:
     if _pending:
         warn_once(
             "pending at exit",
-            f"Records that were never written: {len(_pending) + statistics.pending_dropped}, for no "
-            "destination was configured. Call `tachograph.init_telemetry()` at start-up.",
+            f"Records that were never written: {len(_pending) + statistics.pending_dropped}. No "
+            "destination was configured; call `tachograph.init_telemetry()` at start-up.",
         )
 
 
