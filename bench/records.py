@@ -276,19 +276,12 @@ def compare(directory: Path, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"variants": rows, "dropped": found.dropped, "python": sys.version}))
     else:
-        build = "optimised" if "--enable-optimizations" in _configured() else "not optimised"
-        print(f"CPython {platform.python_version()} ({build}), {os.cpu_count()} cores\n")
+        print(f"CPython {platform.python_version()}, {os.cpu_count()} cores\n")
         print(f"{'20-field record, cost on the caller':<36}{'µs':>8}{'× tachograph':>15}")
         for name, row in rows.items():
             print(f"{name:<36}{row['microseconds']:>8.2f}{row['ratio']:>15.2f}")
         print(f"\n{found.accepted} lines accepted, {found.dropped} dropped")
     return 1 if found.dropped else 0
-
-
-def _configured() -> str:
-    import sysconfig
-
-    return str(sysconfig.get_config_var("CONFIG_ARGS") or "")
 
 
 if __name__ == "__main__":

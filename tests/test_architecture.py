@@ -51,7 +51,6 @@ TESTED_BY: dict[str, str] = {
     "formats/plan": "formats/test_schema.py",
     "formats/values": "formats/test_json.py",
     # So is a record class: what is declared, what its life is, what `current()` finds.
-    "metrics/body": "metrics/test_declaration.py",
     "metrics/descriptors": "metrics/test_declaration.py",
     "metrics/fields": "metrics/test_declaration.py",
     "metrics/generate": "metrics/test_lifecycle.py",
