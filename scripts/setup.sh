@@ -30,6 +30,16 @@ if ! "$PYTHON" -c 'import venv, ensurepip' >/dev/null 2>&1; then
     fi
 fi
 
+# The README is tested as it stands, and it calls curl.
+if ! command -v curl >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        echo "setup: installing curl"
+        { apt-get install -y -q curl || { apt-get update -q && apt-get install -y -q curl; }; } >/dev/null
+    else
+        echo "setup: curl is missing; \`make test\` needs it for the README" >&2
+    fi
+fi
+
 # A virtual environment whose interpreter went away, or is another version, is made anew.
 want="$("$PYTHON" -c 'import sys; print(*sys.version_info[:2])')"
 have="$(.venv/bin/python -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null || true)"
