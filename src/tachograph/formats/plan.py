@@ -7,11 +7,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["Closed", "FieldPlan", "Notes", "RecordPlan"]
+__all__ = ["Buckets", "Closed", "FieldPlan", "Notes", "RecordPlan", "Summary"]
+
+
+class Summary(NamedTuple):
+    """Many observations of which only these four numbers are known; the value of a `summary`."""
+
+    count: int
+    total: float
+    minimum: float
+    maximum: float
+
+
+class Buckets(NamedTuple):
+    """Many observations sorted into buckets; the value of a `histogram`.
+
+    Attributes:
+        summary: Their exact count, sum, minimum and maximum.
+        buckets: A value that stands for each bucket and how many observations fell into it,
+            ascending by value.
+    """
+
+    summary: Summary
+    buckets: tuple[tuple[float, int], ...]
+
+    def quantile(self, q: float) -> float:
+        """Return the value below which the part *q* (0 to 1) of the observations lie, by rank."""
+        rank = max(1, math.ceil(q * self.summary.count))
+        seen = 0
+        for value, count in self.buckets:
+            seen += count
+            if seen >= rank:
+                return min(max(value, self.summary.minimum), self.summary.maximum)
+        return self.summary.maximum
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +55,9 @@ class FieldPlan:
         attribute: Where the value comes from, dotted through children: `handler.payload_bytes`.
         emitted: The name on the wire.
         kind: `metric`, `property` or `list`.
-        type: `bool int float decimal str enum datetime list`, as in the schema document.
+        type: `bool int float decimal str enum datetime list distribution summary histogram`, as in
+            the schema document. A distribution's value is a tuple of numbers, or `Buckets` when it
+            had too many; a summary's a `Summary`; a histogram's `Buckets`.
         unit: CloudWatch's text for the unit, or None.
         optional: Whether the value may be absent.
         doc: The field's documentation.
@@ -32,6 +67,11 @@ class FieldPlan:
         python_type: The annotated type's name, for messages.
         unit_ns: For durations: the value arrives in integer nanoseconds, of which this many make
             one of the unit.
+        dimensions: For metrics: (name, value) pairs by which CloudWatch tells this one apart.
+        high_resolution: Keep it by the second in CloudWatch.
+        log_only: Write the value, make no metric of it.
+        suffixed: For summaries, histograms and distributions: the emitted names of their count,
+            sum, min, max, p50 and p99, in this order.
     """
 
     attribute: str
@@ -46,6 +86,10 @@ class FieldPlan:
     to_text: Callable[[Any], str] | None = None
     python_type: str = ""
     unit_ns: int | None = None
+    dimensions: tuple[tuple[str, str], ...] = ()
+    high_resolution: bool = False
+    log_only: bool = False
+    suffixed: tuple[str, ...] = ()
 
     def schema(self) -> dict[str, object]:
         """Return the part of the schema document that the digest covers."""
@@ -66,11 +110,13 @@ class RecordPlan:
         name: The class's name, emitted as `record`.
         doc: The class's documentation.
         fields: In emitted order, children in place.
+        dimensions: Sets of emitted names of properties, by which CloudWatch groups the metrics.
     """
 
     name: str
     doc: str
     fields: tuple[FieldPlan, ...]
+    dimensions: tuple[tuple[str, ...], ...] = ()
     emitted_names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,10 +130,21 @@ class RecordPlan:
 
 
 class Notes(NamedTuple):
-    """What a line reports about itself in its trailer."""
+    """What a line says beyond its fields, for the most part in its trailer.
+
+    Attributes:
+        incomplete: What had not ended when the record was emitted: late children, holds, the scope.
+        errors: `name: reason` of each value that was left out.
+        extra: Keys and values that were added by name, written after the fields.
+        rate: The part of all records that the sampler lets through; None without a sampler.
+        weight: How many records this one stands for.
+    """
 
     incomplete: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    extra: tuple[tuple[str, Any], ...] = ()
+    rate: float | None = None
+    weight: int = 1
 
 
 class Closed(NamedTuple):
