@@ -196,8 +196,7 @@ class _Telemetry:
         self.close(5.0)
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        records = asdict(metrics.statistics)
-        records.pop("strict")
+        records = metrics.statistics.counts()
         if isinstance(self.format, FlatJson):
             records |= asdict(self.format.tally)
         return {

@@ -207,8 +207,7 @@ class FakeClock:
         self._time_ns = time_ns
 
     def __enter__(self) -> Self:
-        clock.time_ns = lambda: self._time_ns
-        clock.monotonic_ns = lambda: self._monotonic_ns
+        clock.replace(monotonic_ns=lambda: self._monotonic_ns, time_ns=lambda: self._time_ns)
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import tachograph as tg
 from tachograph._core import native as core
 from tachograph.formats.json import FlatJson, mark_dropped
-from tachograph.formats.plan import Notes
+from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
 
 START = 1_705_312_800_000_000_000
 
@@ -278,3 +278,13 @@ def test_an_encoder_holds_nothing_for_ever() -> None:
         encode(START, values, Notes(errors=("a",)))
 
     assert sys.getrefcount(key) == before
+
+
+@pytest.mark.parametrize("native", [False, None])
+def test_a_long_list_of_short_elements_is_cut(native: bool | None) -> None:
+    """256 elements at most, though the line is far from any limit."""
+    plan = RecordPlan("R", "", (FieldPlan("tags", "tags", "list", "list"),))
+    line = json.loads(FlatJson(native=native).encoder(plan)(0, (["x"] * 300,), None))
+
+    assert 256 == len(line["tags"])
+    assert ["tags"] == line["_truncated"]

@@ -117,9 +117,9 @@ def test_generated_source_can_be_read() -> None:
     class Job(tg.WideEvent):
         name: str = ""
 
-    method: Any = Job.__exit__
+    method: Any = Job._finish
 
-    assert "emit(PLAN, self._time_ns, values, notes)" in inspect.getsource(method)
+    assert "emit(PLAN, self._time_ns, values, notes, weights)" in inspect.getsource(method)
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_a_record_that_was_never_ended_is_emitted_when_collected(events: Capture
     before = statistics.leaked_records
     record = Job(name="leak").__enter__()
     Job.current().name = "leaked"
-    record.__class__.__wide_event__.variable.set(None)
+    record._pause()
     del record
     gc.collect()
 

@@ -1,5 +1,71 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self
+
+# A class that is called through its plan: its constructor, scope and `current()` are native.
+class Record:
+    _state: int
+    _started_ns: int
+    _time_ns: int
+    _more: Any
+    @property
+    def _token(self) -> Any: ...
+    @property
+    def _outer(self) -> Any: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def _pause(self) -> None: ...
+    def _resume(self) -> None: ...
+
+class Plan:
+    # init, finish: the class's own, for whatever is unusual.
+    # inert: what `current()` returns outside any scope.
+    # done: what an emitted record's class becomes.
+    # items: for each slot (argument or None, offset, 0 required / 1 default / 2 factory / 3 child,
+    #   the child's node, default or factory).
+    # nodes: the children from number 1 on, parents first: (parent's number, offset in it, class,
+    #   done class, items).
+    # gauges: counters that are raised while a record is open.
+    # sources: for each emitted field (READ_..., node, offset, object).
+    # direct: whether a scope may end without Python.
+    def __init__(
+        self,
+        init: Callable[..., None],
+        finish: Callable[..., None],
+        inert: Any,
+        done: type,
+        items: tuple[tuple[str | None, int, int, int, Any], ...],
+        nodes: tuple[tuple[int, int, type, type, tuple[Any, ...]], ...],
+        gauges: tuple[Any, ...],
+        sources: tuple[tuple[int, int, int, Any], ...],
+        direct: bool,
+    ) -> None: ...
+    def current(self) -> Any: ...
+    def set_route(self, encoder: FlatEncoder, lines: Lines, /) -> None: ...
+
+class Instrument:
+    offset: int
+    def __init__(
+        self, state: str, refuse: Callable[[Any, object], None], is_timer: bool
+    ) -> None: ...
+
+# Twins of the classes of metrics/instruments.py and sinks/lines.py, which describe them.
+class Counter: ...
+class Stopwatch: ...
+class Span: ...
+class Timer: ...
+
+class Lines:
+    def __init__(self, max_lines: int, max_bytes: int, attend: Callable[[], None]) -> None: ...
+
+class Batch: ...
 
 class FlatEncoder:
     # head: UTF-8 that stands after the timestamp, from its closing quote to the last global.
@@ -19,6 +85,12 @@ class FlatEncoder:
         limit: int,
     ) -> None: ...
     def __call__(self, time_ns: int, values: tuple[Any, ...], notes: object, /) -> bytes: ...
+
+def bind(first: type | ContextVar[Any], second: Any, /) -> None: ...
+def offset_of(cls: type, attribute: str, /) -> int: ...
+def set_clock(clock: Any, /) -> None: ...
+def forget_routes() -> None: ...
+def emitted() -> int: ...
 
 OTHER: int
 STR: int

@@ -5,18 +5,9 @@
    field to its writer, the whole record to the careful encoder. So there is nothing here to get
    wrong about rare cases, and both make the same bytes. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stddef.h>
-#include <string.h>
-#include <time.h>
-
-enum { OTHER, STR, BOOL, INT, INT_TEXT, FLOAT, ENUM, DURATION };
+#include "core.h"
 
 #define CAPACITY 8192
-#define NS_PER_S 1000000000LL
-/* Beyond this many digits the writer looks at an integer. */
-#define PLAIN_INT 1000000000000000LL
 
 typedef struct {
     PyObject *member; /* borrowed from the field's labels */
@@ -43,117 +34,16 @@ typedef struct {
     Field *fields;
     Py_ssize_t count;
     Py_ssize_t limit;
-    long long second; /* of the cached prefix */
-    char prefix[32];  /* 2024-01-15T10:00:00. */
+    TimeText time;
 } Encoder;
 
-typedef struct {
-    char *at;
-    char *end;
-} Buffer;
-
-static int put(Buffer *b, const char *text, Py_ssize_t length)
-{
-    if (b->end - b->at < length)
-        return 0;
-    memcpy(b->at, text, (size_t)length);
-    b->at += length;
-    return 1;
-}
-
-static int put_decimal(Buffer *b, long long value)
-{
-    char digits[24];
-    char *p = digits + sizeof digits;
-    unsigned long long rest = value < 0 ? 0ULL - (unsigned long long)value : (unsigned long long)value;
-    do {
-        *--p = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest);
-    if (value < 0)
-        *--p = '-';
-    return put(b, p, digits + sizeof digits - p);
-}
-
-/* 1: written; 0: not for us; -1: an exception is set. */
-static int put_string(Buffer *b, PyObject *value)
-{
-    if (!PyUnicode_CheckExact(value))
-        return 0;
-    Py_ssize_t length;
-    const char *text = PyUnicode_AsUTF8AndSize(value, &length);
-    if (text == NULL) { /* a lone surrogate */
-        PyErr_Clear();
-        return 0;
-    }
-    if (b->end - b->at < length + 2)
-        return 0;
-    for (Py_ssize_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c == '"' || c == '\\')
-            return 0;
-    }
-    *b->at++ = '"';
-    memcpy(b->at, text, (size_t)length);
-    b->at += length;
-    *b->at++ = '"';
-    return 1;
-}
-
-static int put_int(Buffer *b, PyObject *value, int quoted)
-{
-    if (!PyLong_CheckExact(value))
-        return 0;
-    int overflow;
-    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
-    if (overflow || number <= -PLAIN_INT || number >= PLAIN_INT)
-        return 0;
-    if (!quoted)
-        return put_decimal(b, number);
-    return put(b, "\"", 1) && put_decimal(b, number) && put(b, "\"", 1);
-}
-
-static int put_float(Buffer *b, PyObject *value)
-{
-    if (!PyFloat_CheckExact(value))
-        return 0;
-    double number = PyFloat_AS_DOUBLE(value);
-    double size = number < 0 ? -number : number;
-    /* Here `repr` has no exponent, and the digits are those of our rules. Zero is among them. */
-    if (!(size == 0 || (size >= 1e-4 && size < 1e16)))
-        return 0;
-    char *text = PyOS_double_to_string(number, 'r', 0, 0, NULL);
-    if (text == NULL)
-        return -1;
-    int done = put(b, text, (Py_ssize_t)strlen(text));
-    PyMem_Free(text);
-    return done;
-}
-
-/* Nanoseconds in their unit, as the decimal that they are. It has at most 15 digits, and those are
-   the shortest that round-trip: no other decimal of that length is as near to the same double. */
-static int put_duration(Buffer *b, PyObject *value, long long unit_ns)
+static int put_duration_object(Buffer *b, PyObject *value, long long unit_ns)
 {
     if (!PyLong_CheckExact(value))
         return 0;
     int overflow;
     long long ns = PyLong_AsLongLongAndOverflow(value, &overflow);
-    /* Below a millionth of the unit there would be an exponent. */
-    if (overflow || ns < 0 || ns >= PLAIN_INT || (ns != 0 && ns < unit_ns / 1000000))
-        return 0;
-    if (!put_decimal(b, ns / unit_ns))
-        return 0;
-    long long rest = ns % unit_ns;
-    if (rest == 0)
-        return 1;
-    char digits[20];
-    int length = 0;
-    digits[length++] = '.';
-    for (long long place = unit_ns / 10; rest != 0; place /= 10) {
-        digits[length++] = (char)('0' + rest / place);
-        rest %= place;
-    }
-    return put(b, digits, length);
+    return overflow ? 0 : put_duration(b, ns, unit_ns);
 }
 
 static int put_enum(Buffer *b, PyObject *value, const Field *field)
@@ -206,40 +96,12 @@ static int put_field(Buffer *b, PyObject *value, const Field *field)
         done = put_enum(b, value, field);
         break;
     case DURATION:
-        done = put_duration(b, value, field->unit_ns);
+        done = put_duration_object(b, value, field->unit_ns);
         break;
     default:
         break;
     }
     return done ? done : put_written(b, value, field);
-}
-
-static int put_time(Encoder *self, Buffer *b, long long time_ns)
-{
-    long long second = time_ns / NS_PER_S;
-    if (second != self->second) {
-        time_t seconds = (time_t)second;
-        struct tm parts;
-#ifdef _WIN32
-        if (gmtime_s(&parts, &seconds) != 0)
-            return 0;
-#else
-        if (gmtime_r(&seconds, &parts) == NULL)
-            return 0;
-#endif
-        if (parts.tm_year + 1900 > 9999)
-            return 0;
-        strftime(self->prefix, sizeof self->prefix, "%Y-%m-%dT%H:%M:%S.", &parts);
-        self->second = second;
-    }
-    char micros[7];
-    long rest = (long)((time_ns - second * NS_PER_S) / 1000);
-    for (int i = 5; i >= 0; i--) {
-        micros[i] = (char)('0' + rest % 10);
-        rest /= 10;
-    }
-    micros[6] = 'Z';
-    return put(b, self->prefix, 20) && put(b, micros, 7);
 }
 
 static PyObject *encode(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *names)
@@ -257,7 +119,7 @@ static PyObject *encode(PyObject *callable, PyObject *const *args, size_t nargsf
     if (args[2] != Py_None || overflow || time_ns < 0 || !PyTuple_CheckExact(values) ||
         PyTuple_GET_SIZE(values) != self->count)
         goto careful;
-    if (!put(&b, "{\"timestamp\":\"", 14) || !put_time(self, &b, time_ns) ||
+    if (!put(&b, "{\"timestamp\":\"", 14) || !put_time(&b, &self->time, time_ns) ||
         !put(&b, PyBytes_AS_STRING(self->head), PyBytes_GET_SIZE(self->head)))
         goto careful;
     for (Py_ssize_t i = 0; i < self->count; i++) {
@@ -276,6 +138,77 @@ static PyObject *encode(PyObject *callable, PyObject *const *args, size_t nargsf
         return PyBytes_FromStringAndSize(line, b.at - line);
 careful:
     return PyObject_Vectorcall(self->careful, args, 3, NULL);
+}
+
+/* One field of a record whose scope has ended without an error. */
+static int put_source(Buffer *b, Record *holder, const Source *source, const Field *field,
+                      long long now_ns)
+{
+    PyObject **place = (PyObject **)((char *)holder + source->offset);
+    long long ns;
+    PyObject *value;
+    int done;
+    switch (source->how) {
+    case READ_SLOT:
+        return *place == NULL ? 0 : put_field(b, *place, field);
+    case READ_TIMER:
+        ns = *place != NULL && Py_IS_TYPE(*place, &timer_type)
+                 ? timer_elapsed((Timer *)*place, now_ns)
+                 : now_ns - holder->started_ns;
+        return put(b, PyBytes_AS_STRING(field->key), PyBytes_GET_SIZE(field->key)) &&
+               put_duration(b, ns, field->unit_ns);
+    case READ_STOPWATCH:
+        if (*place == NULL || !Py_IS_TYPE(*place, &stopwatch_type) ||
+            !stopwatch_elapsed((Stopwatch *)*place, now_ns, &ns))
+            return 1;
+        return put(b, PyBytes_AS_STRING(field->key), PyBytes_GET_SIZE(field->key)) &&
+               put_duration(b, ns, field->unit_ns);
+    case READ_GAUGE:
+        return put(b, PyBytes_AS_STRING(field->key), PyBytes_GET_SIZE(field->key)) &&
+               put_decimal(b, ((Counter *)source->object)->value);
+    case READ_OUTCOME:
+        return put_field(b, *place == NULL || *place == Py_None ? source->object : *place, field);
+    default:
+        value = PyObject_CallOneArg(source->object, (PyObject *)holder);
+        if (value == NULL)
+            return -1;
+        done = put_field(b, value, field);
+        Py_DECREF(value);
+        return done;
+    }
+}
+
+int encoder_write_record(PyObject *object, Record *record, long long now_ns, Lines *lines)
+{
+    Encoder *self = (Encoder *)object;
+    Py_ssize_t count;
+    const Source *sources = plan_sources(record->plan, &count);
+    if (count != self->count || record->time_ns < 0)
+        return 0;
+    char line[CAPACITY];
+    Buffer b = {line, line + sizeof line - 2};
+    if (!put(&b, "{\"timestamp\":\"", 14) || !put_time(&b, &self->time, record->time_ns) ||
+        !put(&b, PyBytes_AS_STRING(self->head), PyBytes_GET_SIZE(self->head)))
+        return 0;
+    int node = 0;
+    Record *holder = record;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (sources[i].node != node) {
+            node = sources[i].node;
+            holder = plan_node(record->plan, record, node);
+            if (holder == NULL)
+                return 0;
+        }
+        int done = put_source(&b, holder, &sources[i], &self->fields[i], now_ns);
+        if (done <= 0)
+            return done;
+    }
+    *b.at++ = '}';
+    *b.at++ = '\n';
+    if (b.at - line > self->limit)
+        return 0;
+    lines_append(lines, line, (size_t)(b.at - line));
+    return 1;
 }
 
 static int take_field(Field *field, PyObject *item)
@@ -373,7 +306,7 @@ static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     self->head = Py_NewRef(head);
     self->careful = Py_NewRef(careful);
     self->limit = limit;
-    self->second = -1;
+    self->time.second = -1;
     Py_ssize_t count = PyTuple_GET_SIZE(items);
     self->fields = PyMem_Calloc((size_t)(count ? count : 1), sizeof(Field));
     if (self->fields == NULL)
@@ -391,7 +324,7 @@ static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     return (PyObject *)self;
 }
 
-static PyTypeObject encoder_type = {
+PyTypeObject encoder_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "tachograph._core._native.FlatEncoder",
     .tp_doc = "Writes closed records of one class as lines of flat JSON.",
@@ -404,32 +337,3 @@ static PyTypeObject encoder_type = {
     .tp_traverse = encoder_traverse,
     .tp_clear = encoder_clear,
 };
-
-static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "_native",
-    .m_doc = "The native core.",
-    .m_size = -1,
-};
-
-PyMODINIT_FUNC PyInit__native(void)
-{
-    if (PyType_Ready(&encoder_type) < 0)
-        return NULL;
-    PyObject *made = PyModule_Create(&module);
-    if (made == NULL)
-        return NULL;
-    if (PyModule_AddObjectRef(made, "FlatEncoder", (PyObject *)&encoder_type) < 0 ||
-        PyModule_AddIntConstant(made, "OTHER", OTHER) < 0 ||
-        PyModule_AddIntConstant(made, "STR", STR) < 0 ||
-        PyModule_AddIntConstant(made, "BOOL", BOOL) < 0 ||
-        PyModule_AddIntConstant(made, "INT", INT) < 0 ||
-        PyModule_AddIntConstant(made, "INT_TEXT", INT_TEXT) < 0 ||
-        PyModule_AddIntConstant(made, "FLOAT", FLOAT) < 0 ||
-        PyModule_AddIntConstant(made, "ENUM", ENUM) < 0 ||
-        PyModule_AddIntConstant(made, "DURATION", DURATION) < 0) {
-        Py_DECREF(made);
-        return NULL;
-    }
-    return made;
-}

@@ -18,7 +18,7 @@ __all__ = ["Buckets", "Closed", "FieldPlan", "Notes", "RecordPlan", "Summary"]
 class Summary(NamedTuple):
     """Many observations of which only these four numbers are known; the value of a `summary`."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     total: float
     minimum: float
     maximum: float
@@ -111,12 +111,14 @@ class RecordPlan:
         doc: The class's documentation.
         fields: In emitted order, children in place.
         dimensions: Sets of emitted names of properties, by which CloudWatch groups the metrics.
+        direct: The native core's plan of the class, where there is one; formats leave it alone.
     """
 
     name: str
     doc: str
     fields: tuple[FieldPlan, ...]
     dimensions: tuple[tuple[str, ...], ...] = ()
+    direct: Any = field(default=None, init=False, repr=False)
     emitted_names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -88,6 +88,9 @@ def list_text(value: object) -> str:
     """A JSON array of scalars; `None` and NaN elements are skipped."""
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise _wrong("list", value)
+    if len(value) > MAX_ITEMS:  # the careful path cuts it first
+        msg = f"expected at most {MAX_ITEMS} elements, got {len(value)}"
+        raise ValueError(msg)
     texts = []
     for element in value:
         if element is None:

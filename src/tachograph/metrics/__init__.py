@@ -1,6 +1,7 @@
 """Wide events: typed records, compiled at definition, emitted exactly once."""
 
 from tachograph.metrics.fields import gauge, metric, outcome, slot, stopwatch, timer, timestamp
+from tachograph.metrics.holds import Hold, Late
 from tachograph.metrics.instruments import Counter, Outcome, Span, Stopwatch, Timer
 from tachograph.metrics.output import Destination, attach, detach
 from tachograph.metrics.record import WideEvent
@@ -10,6 +11,8 @@ from tachograph.metrics.units import Unit
 __all__ = [
     "Counter",
     "Destination",
+    "Hold",
+    "Late",
     "MetricsStatistics",
     "Outcome",
     "Span",

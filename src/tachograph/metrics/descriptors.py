@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tachograph._base.clock import clock
 from tachograph._base.compile import compile_functions
+from tachograph._core import native
 from tachograph.metrics.fields import (
     GaugeSpec,
     InstrumentSpec,
@@ -99,8 +100,11 @@ def _stopwatch(name: str, state: str) -> property:
     return property(functions[name], refuse)
 
 
-def descriptor_of(name: str, state: str, spec: InstrumentSpec) -> _Field | property:
+def descriptor_of(name: str, state: str, spec: InstrumentSpec) -> Any:
     """Return the descriptor for an instrument of the class, named *name*, kept in *state*."""
+    if native is not None and isinstance(spec, TimerSpec | StopwatchSpec):
+        refuse = _Field(name, state).__set__
+        return native.Instrument(state, refuse, isinstance(spec, TimerSpec))
     match spec:
         case TimerSpec():
             return _TimerField(name, state)

@@ -1,8 +1,9 @@
 """Writing the methods of a record class as straight-line Python for exactly its fields.
 
-The source is visible: `inspect.getsource(RequestMetrics.__exit__)` prints it. Variables in it:
-`self` and `r` are the record, `r_handler` its child `handler`, `now` monotonic nanoseconds, `error`
-the exception that ended the scope.
+The source is visible: `inspect.getsource(RequestMetrics._finish)` prints it. Variables in it:
+`self` and `r` are the record, `r_handler` its child `handler`, `now` monotonic nanoseconds, `ended`
+those at the end of the scope (earlier for a record that was held), `error` the exception that ended
+the scope.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from tachograph._base.clock import clock
 from tachograph._base.compile import compile_functions
-from tachograph._base.gil import CHANGES_ARE_WHOLE
+from tachograph._core import native
 from tachograph.formats.plan import Notes, RecordPlan
 from tachograph.metrics.declaration import Declared
 from tachograph.metrics.fields import (
@@ -27,14 +28,12 @@ from tachograph.metrics.fields import (
     TimestampSpec,
 )
 from tachograph.metrics.instruments import outcome_of, qualified_name
-from tachograph.metrics.output import emit
+from tachograph.metrics.life import CHILD, DONE, HELD, NEW, OPEN
+from tachograph.metrics.output import SAMPLED_OUT, choose, emit
 from tachograph.metrics.plan import Closing, hidden
 from tachograph.metrics.statistics import statistics
 
-__all__ = ["CHILD", "DISCARDED", "DONE", "NEW", "OPEN", "constructor", "scope_methods"]
-
-# The states of a record. A child follows its parent and is never emitted by itself.
-NEW, OPEN, DONE, DISCARDED, CHILD = range(5)
+__all__ = ["careful_closer", "constructor", "has_state", "needs_arguments", "scope_methods"]
 
 
 def has_state(spec: object) -> bool:
@@ -42,10 +41,15 @@ def has_state(spec: object) -> bool:
     return isinstance(spec, TimerSpec | StopwatchSpec | OutcomeSpec)
 
 
+def _new(cls: Any) -> Any:
+    """Return a record of *cls* whose slots are empty."""
+    return cls.__new__(cls)
+
+
 def constructor(class_name: str, fields: Sequence[Declared]) -> Callable[..., None]:
     """Return `__init__`: one keyword per plain field and child, nothing positional."""
     parameters: list[str] = []
-    names: dict[str, object] = {"MISSING": MISSING, "new": object.__new__}
+    names: dict[str, object] = {"MISSING": MISSING, "new": _new}
     body = _initial("self", fields, names, parameters)
     signature = f"self, *, {', '.join(parameters)}" if parameters else "self"
     source = f"def __init__({signature}):\n" + "".join(f"    {line}\n" for line in body)
@@ -64,7 +68,11 @@ def _initial(
         parameters: Receives the constructor's; None for a child, which starts with its defaults.
     """
     state = NEW if target == "self" else CHILD
-    body = [f"{target}._state = {state}", f"{target}._started_ns = 0", f"{target}._tokens = None"]
+    body = [f"{target}._state = {state}"]
+    if native is None:  # a native record begins with these
+        empty = ("_more", "_outer", "_token")
+        body += [f"{target}._started_ns = {target}._time_ns = 0"]
+        body += [f"{' = '.join(f'{target}.{name}' for name in empty)} = None"]
     for field in fields:
         attribute = field.attribute
         name = attribute if target == "self" else f"{target}_{attribute}"
@@ -106,7 +114,7 @@ def _initial_child(
     names[f"class_{name}"] = field.child
     child = f"r_{name}"
     below: Sequence[Declared] = field.child.__wide_event__.declared
-    if _needs_arguments(below):  # raises, and says which
+    if needs_arguments(below):  # raises, and says which
         made = [f"{child} = class_{name}()"]
     else:
         made = [f"{child} = new(class_{name})", *_initial(child, below, names, None)]
@@ -122,7 +130,8 @@ def _initial_child(
     return [*made, f"{slot} = {child}"]
 
 
-def _needs_arguments(fields: Sequence[Declared]) -> bool:
+def needs_arguments(fields: Sequence[Declared]) -> bool:
+    """Tell whether a record of these fields cannot be made without arguments."""
     return any(
         isinstance(f.spec, MetricSpec) and f.spec.default is MISSING and not f.spec.default_factory
         for f in fields
@@ -134,17 +143,15 @@ def scope_methods(
     fields: Sequence[Declared],
     closing: Sequence[Closing],
     children: Sequence[tuple[str, str]],
-    variables: dict[str, Any],
     done: Callable[[str], type],
 ) -> dict[str, Callable[..., Any]]:
-    """Return `__enter__` and `__exit__` of a record class.
+    """Return `_opened` and `_finish` of a record class.
 
     Args:
         plan: The class as formats see it.
         fields: Its declared fields.
         closing: How each emitted field closes.
         children: Its children below it, parents first, as (path of the parent, attribute).
-        variables: The `ContextVar` of the class (key "") and of each child (its dotted path).
         done: Gives the class that a record, or a child by its dotted path, becomes after emission.
     """
     gauges = [f for f in fields if isinstance(f.spec, GaugeSpec)]
@@ -153,85 +160,68 @@ def scope_methods(
         "clock": clock,
         "suppress": contextlib.suppress,
         "emit": emit,
+        "choose": choose,
+        "SAMPLED_OUT": SAMPLED_OUT,
         "PLAN": plan,
         "statistics": statistics,
         "outcome_of": outcome_of,
         "qualified_name": qualified_name,
         "close_carefully": careful_closer(closing),
-        "current": variables[""],
         "Done": done(""),
     }
     for c in closing:
         names |= c.names
-    enter: list[str] = []
-    leave: list[str] = ["tokens = self._tokens"]
     locate: list[str] = ["r = self"]
+    start: list[str] = []
     retire: list[str] = []
-    tokens = ["current.set(self)"]
     for parent, attribute in children:
         path = f"{parent}.{attribute}".removeprefix("self.")
         variable = "r_" + path.replace(".", "_")
         owner = "r" if parent == "self" else "r_" + parent.removeprefix("self.").replace(".", "_")
-        names[f"current_{variable}"] = variables[path]
         names[f"Done_{variable}"] = done(path)
         locate.append(f"{variable} = {owner}.{attribute}")
-        enter.append(f"{variable}._started_ns = started_ns")
-        tokens.append(f"current_{variable}.set({variable})")
+        start.append(f"{variable}._started_ns = started_ns")
         retire.append(f"{variable}.__class__ = Done_{variable}")
-    for field in gauges:
-        names[f"gauge_{field.attribute}"] = field.spec.counter  # type: ignore[union-attr]
     up, down = [], []
     for field in gauges:
         gauge = f"gauge_{field.attribute}"
-        if CHANGES_ARE_WHOLE:
-            up.append(f"{gauge}._value += 1")
-            down.append(f"if {gauge}._value > 0: {gauge}._value -= 1")
-            down.append(f"else: {gauge}.underflows += 1")
-        else:
-            up.append(f"{gauge}.add(1)")
-            down.append(f"{gauge}.add(-1)")
-    variables_used = ["current", *(f"current_r_{_joined(p, a)}" for p, a in children)]
-    unpacked = ", ".join(f"t{i}" for i in range(len(variables_used)))
-    resets = [f"{unpacked}, = tokens"]
-    resets += [f"{v}.reset(t{i})" for i, v in reversed(list(enumerate(variables_used)))]
-    values = "".join(f"\n            {c.expression}," for c in closing)
+        names[gauge] = field.spec.counter  # type: ignore[union-attr]
+        up.append(f"{gauge}.add(1)")
+        down.append(f"{gauge}.add(-1)")
+    values = "".join(f"\n                {c.expression}," for c in closing)
     # Children end with their record, also one that was discarded or could not be read.
     abandon = ["with suppress(AttributeError):", *(f"    {line}" for line in [*locate, *retire])]
     source = "\n".join(
         [
-            "def __enter__(self):",
-            f"    if self._state != {NEW}:",
-            "        return self",
-            f"    self._state = {OPEN}",
-            "    self._time_ns = clock.time_ns()",
-            "    self._started_ns = started_ns = clock.monotonic_ns()",
-            *(f"    {line}" for line in [*locate, *enter, *up]),
-            f"    self._tokens = ({', '.join(tokens)},)",
-            "    return self",
+            "def _opened(self):",
+            "    started_ns = self._started_ns",
+            *(f"    {line}" for line in [*locate, *start, *up]),
             "",
-            "def __exit__(self, exc_type, error, traceback):",
-            *(f"    {line}" for line in leave),
-            "    if tokens is None:",
+            "def _finish(self, now, error, ended=None):",
+            "    more = self._more",
+            "    if more is not None and more.waits(self, now, error):",
             "        return",
-            "    now = clock.monotonic_ns()",
-            "    self._tokens = None",
-            "    try:",
-            *(f"        {line}" for line in resets),
-            "    except ValueError:",
-            "        pass  # ended in another context than it began; that one is gone",
-            f"    if self._state == {OPEN}:",
-            f"        self._state = {DONE}",
+            "    if ended is None:",
+            "        ended = now",
+            f"    if self._state == {OPEN} or self._state == {HELD}:",
             *(["        self._time_ns = clock.time_ns()"] if at_close else []),
-            "        try:",
-            *(f"            {line}" for line in locate),
-            f"            values = ({values.replace(chr(10), chr(10) + '    ')}",
-            "            )",
-            "            notes = None",
-            *(f"            {line}" for line in retire),
-            "        except Exception:",
-            "            values, notes = close_carefully(self, now, error)",
+            "        weights = choose(self, error, ended - self._started_ns)",
+            f"        self._state = {DONE}",
+            "        if weights is SAMPLED_OUT:",
             *(f"            {line}" for line in abandon),
-            "        emit(PLAN, self._time_ns, values, notes)",
+            "        else:",
+            "            try:",
+            *(f"                {line}" for line in locate),
+            f"                values = ({values}",
+            "                )",
+            "                notes = None",
+            *(f"                {line}" for line in retire),
+            "            except Exception:",
+            "                values, notes = close_carefully(self, now, error, ended)",
+            *(f"                {line}" for line in abandon),
+            "            if more is not None:",
+            "                values, notes = more.complete(PLAN, values, notes)",
+            "            emit(PLAN, self._time_ns, values, notes, weights)",
             "    else:",
             "        statistics.discarded += 1",
             *(f"        {line}" for line in abandon),
@@ -241,11 +231,7 @@ def scope_methods(
         ]
     )
     functions = compile_functions(source, names, label=f"{plan.name} scope")
-    return {"__enter__": functions["__enter__"], "__exit__": functions["__exit__"]}
-
-
-def _joined(parent: str, attribute: str) -> str:
-    return f"{parent}.{attribute}".removeprefix("self.").replace(".", "_")
+    return {"_opened": functions["_opened"], "_finish": functions["_finish"]}
 
 
 def careful_closer(
@@ -253,7 +239,7 @@ def careful_closer(
 ) -> Callable[..., tuple[tuple[Any, ...], Notes]]:
     """Return a function that closes field by field, so that one that fails costs only itself.
 
-    It takes the record, monotonic nanoseconds and the scope's error.
+    It takes the record, monotonic nanoseconds, the scope's error and when the scope ended.
     """
     names: dict[str, object] = {"outcome_of": outcome_of, "qualified_name": qualified_name}
     for c in closing:
@@ -262,19 +248,19 @@ def careful_closer(
     for index, c in enumerate(closing):
         *path, _ = c.plan.attribute.split(".")
         variable = "_".join(("r", *path))
-        parts.append(f"def close_{index}(self, now, error):\n")
+        parts.append(f"def close_{index}(self, now, error, ended):\n")
         parts.append(f"    {variable} = {'.'.join(('self', *path))}\n    return {c.expression}\n")
     functions = compile_functions("".join(parts), names, label="careful close") if parts else {}
     closers = [(c.plan, functions[f"close_{index}"]) for index, c in enumerate(closing)]
 
     def close_carefully(
-        record: object, now: int, error: BaseException | None
+        record: object, now: int, error: BaseException | None, ended: int
     ) -> tuple[tuple[Any, ...], Notes]:
         values: list[Any] = []
         errors: list[str] = []
         for plan, close in closers:
             try:
-                values.append(close(record, now, error))
+                values.append(close(record, now, error, ended))
             except Exception as failure:  # noqa: BLE001 -- a bad value costs its field only
                 statistics.close_errors += 1
                 values.append(None)

@@ -14,10 +14,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from tachograph._base.ratelimit import warn_once
+from tachograph._core import native
 from tachograph.formats.plan import Closed, Notes, RecordPlan
 from tachograph.metrics.statistics import statistics
 
-__all__ = ["Collector", "Destination", "attach", "capture_into", "detach", "emit"]
+__all__ = [
+    "SAMPLED_OUT",
+    "Collector",
+    "Destination",
+    "Sampler",
+    "attach",
+    "capture_into",
+    "choose",
+    "detach",
+    "emit",
+]
 
 _PENDING_LIMIT = 1_024
 
@@ -33,8 +44,21 @@ class Format(Protocol):
 class ByteSink(Protocol):
     """What a destination needs of a sink."""
 
-    def write(self, line: bytes) -> None:
+    def write(self, line: bytes, /) -> None:
         """Take one line; never raise, never block."""
+        ...
+
+
+class Sampler(Protocol):
+    """What a destination needs of a sampler."""
+
+    @property
+    def rate(self) -> float:
+        """The part of all records that it lets through."""
+        ...
+
+    def decide(self, record: Any, *, error: BaseException | None, duration_ns: int) -> int:
+        """Return how many records this one stands for, 0 to leave it out. Never raises."""
         ...
 
 
@@ -48,9 +72,11 @@ class Destination:
         format: Makes an encoder for each record class, once.
         sink: Takes the lines.
         on_first: Called with the plan when a class is first emitted here; for the schema file.
+        sampler: Decides which records come here; None for all. Destinations that share one get the
+            same records.
     """
 
-    __slots__ = ("_encoders", "_format", "_on_first", "_sink", "_write")
+    __slots__ = ("_encoders", "_format", "_on_first", "_write", "sampler", "sink")
 
     def __init__(
         self,
@@ -58,9 +84,11 @@ class Destination:
         sink: ByteSink,
         *,
         on_first: Callable[[RecordPlan], None] | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self._format = format
-        self._sink = sink
+        self.sink = sink
+        self.sampler = sampler
         self._write = sink.write
         self._on_first = on_first
         self._encoders: dict[RecordPlan, Callable[..., bytes]] = {}
@@ -83,6 +111,7 @@ class Collector(Protocol):
 
 
 _destinations: tuple[Destination, ...] = ()
+_sampled: tuple[Destination, ...] = ()  # the same, if any of them has a sampler
 # Where each class's lines go, learnt at its first record; emptied when destinations change, and
 # empty while a capture is open or nothing is attached.
 _routes: dict[RecordPlan, tuple[Route, ...]] = {}
@@ -95,12 +124,69 @@ _collector: contextvars.ContextVar[Collector | None] = contextvars.ContextVar(
 _process_collectors: list[Collector] = []
 
 
-def emit(plan: RecordPlan, time_ns: int, values: tuple[Any, ...], notes: Notes | None) -> None:
+Weights = tuple[tuple[float, int] | None, ...]
+"""For each destination the sampler's rate and the record's weight, or None without a sampler."""
+
+SAMPLED_OUT: Weights = ()
+"""No destination wants the record."""
+
+_LEFT_OUT = (0.0, 0)
+
+
+def choose(record: Any, error: BaseException | None, duration_ns: int) -> Weights | None:
+    """Return what the destinations' samplers say to a record whose scope has ended.
+
+    None when there is no sampler; `SAMPLED_OUT`, counted, when nobody wants the record. Each
+    sampler is asked once. A record that was told to be kept goes everywhere.
+    """
+    destinations = _sampled
+    if not destinations:
+        return None
+    more = record._more  # noqa: SLF001 -- of the same package
+    kept = more is not None and more.kept
+    asked: dict[Sampler, tuple[float, int]] = {}
+    weights: list[tuple[float, int] | None] = []
+    for destination in destinations:
+        sampler = destination.sampler
+        if sampler is None:
+            weights.append(None)
+            continue
+        if sampler not in asked:
+            weight = 1 if kept else sampler.decide(record, error=error, duration_ns=duration_ns)
+            asked[sampler] = (1.0 if kept else sampler.rate, weight)
+        weights.append(asked[sampler])
+    if all(weight is not None and not weight[1] for weight in weights):
+        statistics.sampled_out += 1
+        if not _process_collectors:
+            return SAMPLED_OUT
+    return tuple(weights)
+
+
+def emit(
+    plan: RecordPlan,
+    time_ns: int,
+    values: tuple[Any, ...],
+    notes: Notes | None,
+    weights: Weights | None = None,
+) -> None:
     """Send a closed record on its way. Never raises."""
     try:
-        statistics.emitted += 1
-        for encode, write in _routes.get(plan) or _route(plan, time_ns, values, notes):
-            write(encode(time_ns, values, notes))
+        routes = _routes.get(plan) or _route(plan, time_ns, values, notes)
+        if weights is None:
+            statistics.emitted_by_python += 1
+            for encode, write in routes:
+                write(encode(time_ns, values, notes))
+            return
+        if any(weight is None or weight[1] for weight in weights):
+            statistics.emitted_by_python += 1
+        # The destinations may have changed since the samplers were asked: then all get it.
+        chosen = weights if len(weights) == len(routes) else (None,) * len(routes)
+        for (encode, write), weight in zip(routes, chosen, strict=True):
+            if weight is None:
+                write(encode(time_ns, values, notes))
+            elif weight[1]:
+                marked = (notes or Notes())._replace(rate=weight[0], weight=weight[1])
+                write(encode(time_ns, values, marked))
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the application
         statistics.emit_errors += 1
         warn_once(f"emit {type(error)}", f"A record of {plan.name} was lost: {error!r}")
@@ -112,7 +198,7 @@ def attach(destinations: Sequence[Destination]) -> None:
     Raises:
         RuntimeError: Other destinations are attached.
     """
-    global _destinations  # noqa: PLW0603 -- one per process: where records go
+    global _destinations, _sampled  # noqa: PLW0603 -- one per process: where records go
     with _lock:
         if _destinations:
             msg = (
@@ -126,15 +212,16 @@ def attach(destinations: Sequence[Destination]) -> None:
                 encode, write = destination.route(plan)
                 write(encode(*closed))
         _destinations = tuple(destinations)
-        _routes.clear()
+        _sampled = _destinations if any(d.sampler for d in destinations) else ()
+        _forget_routes()
 
 
 def detach() -> None:
     """Send records nowhere: they wait again."""
-    global _destinations  # noqa: PLW0603
+    global _destinations, _sampled  # noqa: PLW0603
     with _lock:
-        _destinations = ()
-        _routes.clear()
+        _destinations = _sampled = ()
+        _forget_routes()
 
 
 def _route(
@@ -146,11 +233,28 @@ def _route(
         found = tuple(destination.route(plan) for destination in _destinations)
         if found and not collectors:
             _routes[plan] = found
+            _shorten(plan, found)
     if collectors:
         (_collector.get() or collectors[-1]).add(Closed(plan, time_ns, values, notes))
     elif not found:
         _wait(Closed(plan, time_ns, values, notes))
     return found
+
+
+def _shorten(plan: RecordPlan, found: tuple[Route, ...]) -> None:
+    """Let the native core write lines of this class straight into the only queue there is."""
+    if native is None or plan.direct is None or len(_destinations) != 1 or _sampled:
+        return
+    lines = getattr(_destinations[0].sink, "lines", None)
+    encoder = found[0][0]
+    if isinstance(lines, native.Lines) and isinstance(encoder, native.FlatEncoder):
+        plan.direct.set_route(encoder, lines)
+
+
+def _forget_routes() -> None:
+    _routes.clear()
+    if native is not None:
+        native.forget_routes()
 
 
 def _wait(closed: Closed) -> None:
@@ -167,7 +271,7 @@ def capture_into(collector: Collector) -> Callable[[], None]:
     """
     token = _collector.set(collector)
     _process_collectors.append(collector)
-    _routes.clear()  # every record asks for its route while there is a capture
+    _forget_routes()  # every record asks for its route while there is a capture
 
     def end() -> None:
         _process_collectors.remove(collector)

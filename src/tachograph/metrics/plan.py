@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -39,14 +39,18 @@ class Closing:
 
     Attributes:
         plan: The field as formats see it.
-        expression: Python over `r0` (the record), `r1`… (its children by `path`), `now` (monotonic
-            ns), `error` (the scope's exception or None) and `names`.
+        expression: Python over `r` (the record), `r_child`… (its children by their path), `now` and
+            `ended` (monotonic ns now and at the end of the scope), `error` (the scope's exception
+            or None) and `names`.
         names: What the expression refers to.
+        source: For the native core, how the value is read: its `READ_` name, the attribute of the
+            slot, and the counter, member or function that belongs to it.
     """
 
     plan: FieldPlan
     expression: str
     names: dict[str, Any]
+    source: tuple[str, str, Any] = ("READ_SLOT", "", None)
 
 
 def child_paths(fields: Sequence[Declared], path: str = "self") -> list[tuple[str, str]]:
@@ -130,12 +134,14 @@ def _plain(
     assert kind is not None
     value = f"{variable}.{field.attribute}"
     names: dict[str, Any] = {}
+    source: tuple[str, str, Any] = ("READ_SLOT", field.attribute, None)
     unit, type_ = spec.unit, kind.type
     if type_ == "timedelta":
         unit = Unit.MILLISECONDS if unit is Unit.NONE else unit
         type_ = "float"
         key = f"one_{attribute.replace('.', '_')}"
-        names[key] = timedelta(microseconds=(unit.nanoseconds or 0) / 1000)
+        one = names[key] = timedelta(microseconds=(unit.nanoseconds or 0) / 1000)
+        source = ("READ_CALL", field.attribute, _divided(field.attribute, one))
         value = f"(None if {value} is None else {value} / {key})"
     elif kind.kind == "list":
         # A copy, so that what is appended later is not in this record.
@@ -155,7 +161,15 @@ def _plain(
         to_text=kind.to_text,
         python_type=kind.python_type,
     )
-    return Closing(plan, value, names)
+    return Closing(plan, value, names, source)
+
+
+def _divided(attribute: str, one: timedelta) -> Callable[[Any], float | None]:
+    def value(record: Any) -> float | None:
+        found = getattr(record, attribute)
+        return None if found is None else found / one
+
+    return value
 
 
 def _instrument(
@@ -164,7 +178,7 @@ def _instrument(
     state = f"{variable}.{hidden(field.attribute)}"
     match spec:
         case TimerSpec(unit=unit):
-            ns = f"now - {variable}._started_ns if {state} is None else {state}.elapsed_ns(now)"
+            ns = f"ended - {variable}._started_ns if {state} is None else {state}.elapsed_ns(ended)"
             plan = FieldPlan(
                 attribute,
                 emitted,
@@ -175,7 +189,7 @@ def _instrument(
                 spec.doc,
                 unit_ns=unit.nanoseconds,
             )
-            return Closing(plan, ns, {})
+            return Closing(plan, ns, {}, ("READ_TIMER", hidden(field.attribute), None))
         case StopwatchSpec(unit=unit):
             plan = FieldPlan(
                 attribute,
@@ -187,19 +201,21 @@ def _instrument(
                 spec.doc,
                 unit_ns=unit.nanoseconds,
             )
-            return Closing(plan, f"(None if {state} is None else {state}.elapsed_ns(now))", {})
+            elapsed = f"(None if {state} is None else {state}.elapsed_ns(now))"
+            return Closing(plan, elapsed, {}, ("READ_STOPWATCH", hidden(field.attribute), None))
         case GaugeSpec(counter=counter, unit=unit):
             key = f"gauge_{attribute.replace('.', '_')}"
             plan = FieldPlan(attribute, emitted, "metric", "int", unit.text, False, spec.doc)
             assert isinstance(counter, Counter)
-            return Closing(plan, f"{key}._value", {key: counter})
+            return Closing(plan, f"{key}.value", {key: counter}, ("READ_GAUGE", "", counter))
         case OutcomeSpec():
             labels = {member: member.value for member in Outcome}
             plan = FieldPlan(
                 attribute, emitted, "property", "enum", None, False, spec.doc, labels=labels
             )
             value = f"({state} or (OK if error is None else outcome_of(error)))"
-            return Closing(plan, value, {"OK": Outcome.OK})
+            source = ("READ_OUTCOME", hidden(field.attribute), Outcome.OK)
+            return Closing(plan, value, {"OK": Outcome.OK}, source)
         case _:
             raise AssertionError(spec)
 

@@ -8,32 +8,36 @@ at once. Invariant: an opened record is emitted exactly once, unless it is disca
 from __future__ import annotations
 
 import atexit
-import contextvars
 import gc
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from tachograph._base.clock import clock
 from tachograph._base.ratelimit import warn_once
+from tachograph._core import native
 from tachograph.errors import DeclarationError
 from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
 from tachograph.metrics.body import Body
 from tachograph.metrics.declaration import Declared, declare
 from tachograph.metrics.descriptors import descriptor_of
+from tachograph.metrics.direct import bind
 from tachograph.metrics.fields import InstrumentSpec, MetricSpec, TimestampSpec, metric, slot
-from tachograph.metrics.generate import (
+from tachograph.metrics.generate import careful_closer, constructor, has_state, scope_methods
+from tachograph.metrics.holds import Hold, Late, More, released_hold
+from tachograph.metrics.inert import done_class, inert_class
+from tachograph.metrics.life import (
     DISCARDED,
+    HELD,
     NEW,
     OPEN,
-    careful_closer,
-    constructor,
-    has_state,
-    scope_methods,
+    PureLife,
+    finder,
+    innermost,
 )
-from tachograph.metrics.inert import done_class, inert_class
 from tachograph.metrics.names import STYLES
 from tachograph.metrics.output import emit
 from tachograph.metrics.plan import child_paths, closings, hidden, problems_of_names
@@ -43,6 +47,7 @@ from tachograph.metrics.statistics import statistics
 __all__ = ["RecordInfo", "WideEvent"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_C = TypeVar("_C")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +58,6 @@ class RecordInfo:
         plan: The emitted fields, as formats see them.
         declared: The declared attributes, in order.
         style: The class's own rename style, or None.
-        variable: Holds the innermost open record of the class.
         done: The class that an emitted record becomes.
         close_carefully: Closes a record field by field.
     """
@@ -61,7 +65,6 @@ class RecordInfo:
     plan: RecordPlan
     declared: tuple[Declared, ...]
     style: str | None
-    variable: contextvars.ContextVar[Any]
     done: type
     close_carefully: Callable[..., tuple[tuple[Any, ...], Notes]]
 
@@ -108,7 +111,7 @@ class WideEventMeta(type):
                 f"{name}: expected rename to be one of {', '.join(STYLES)}, got {rename!r}."
             )
             rename = None
-        caller = sys._getframe(1)  # noqa: SLF001 -- names in annotations are those of the class body
+        caller = sys._getframe(1)
         own = declare(name, body, frame=caller, is_record=_is_record, problems=problems)
         inherited, style = _inherited(name, bases, problems)
         style = rename or style
@@ -119,10 +122,12 @@ class WideEventMeta(type):
             name, (namespace.get("__doc__") or "").strip(), tuple(c.plan for c in closing)
         )
         problems += problems_of_names(name, plan.fields)
+        problems += [
+            f"{name}.{method}: a record makes and ends itself. Use a classmethod to make one."
+            for method in sorted(_OWN_METHODS & namespace.keys())
+        ]
         if problems:
-            listed = "\n  ".join(problems)
-            msg = f"{name} is not a valid wide event:\n  {listed}"
-            raise DeclarationError(msg)
+            raise _invalid(name, problems)
         slots = _prepare_namespace(namespace, own, inherited)
         cls = super().__new__(mcls, name, bases, {**namespace, "__slots__": slots})
         _compile(cls, plan, fields, closing, style)
@@ -132,6 +137,11 @@ class WideEventMeta(type):
         cls, name: str, bases: tuple[type, ...], body: Body, /, *, rename: str | None = None
     ) -> None:
         super().__init__(name, bases, dict(body))
+
+
+def _invalid(name: str, problems: list[str]) -> DeclarationError:
+    listed = "\n  ".join(problems)
+    return DeclarationError(f"{name} is not a valid wide event:\n  {listed}")
 
 
 def _inherited(
@@ -197,35 +207,41 @@ def _compile(
 ) -> None:
     target: Any = cls
     target.__init__ = constructor(cls.__name__, fields)
-    inert: Any = object.__new__(inert_class(cls))
-    variable: contextvars.ContextVar[Any] = contextvars.ContextVar(
-        f"tachograph.{cls.__qualname__}", default=inert
-    )
+    kind: Any = inert_class(cls)
+    inert: Any = kind.__new__(kind)
     done = done_class(cls)
     children = child_paths(fields)
-    info = RecordInfo(plan, fields, style, variable, done, careful_closer(closing))
+    info = RecordInfo(plan, fields, style, done, careful_closer(closing))
     by_path = {"": info}
+    paths: dict[type, str] = {}
     for parent, attribute in children:
         path = f"{parent}.{attribute}".removeprefix("self.")
         owner = by_path[parent.removeprefix("self").removeprefix(".")]
         child = next(f.child for f in owner.declared if f.attribute == attribute)
         by_path[path] = child.__wide_event__
-    methods = scope_methods(
-        plan,
-        fields,
-        closing,
-        children,
-        {path: found.variable for path, found in by_path.items()},
-        lambda path: by_path[path].done,
-    )
-    for name, method in methods.items():
+        paths[child] = path
+
+    def done_at(path: str) -> type:
+        return by_path[path].done
+
+    methods = scope_methods(plan, fields, closing, children, done_at)
+    for name, method in {"__init__": target.__init__, **methods}.items():
         method.__qualname__ = f"{cls.__qualname__}.{name}"
         setattr(target, name, method)
-    target.__init__.__qualname__ = f"{cls.__qualname__}.__init__"
     target.__wide_event__ = info
-    # The variable's own method: the cheapest possible way to the current record.
-    target.current = staticmethod(variable.get)
+    if native is None:
+        target._parts = {cls: _itself} | {c: attrgetter(path) for c, path in paths.items()}
+        target.current = staticmethod(finder(cls, inert))
+    else:
+        direct = bind(cls, fields, closing, children, inert, done_at)
+        native.bind(cls, direct)
+        object.__setattr__(plan, "direct", direct)
+        target.current = staticmethod(direct.current)
     _fill_inert(inert, fields)
+
+
+def _itself(record: Any) -> Any:
+    return record
 
 
 def _fill_inert(inert: Any, fields: tuple[Declared, ...]) -> None:
@@ -233,7 +249,8 @@ def _fill_inert(inert: Any, fields: tuple[Declared, ...]) -> None:
     put = object.__setattr__
     for name in ("_state", "_started_ns", "_time_ns"):
         put(inert, name, 0)
-    put(inert, "_tokens", None)
+    for name in ("_more",) if native is not None else ("_token", "_outer", "_more"):
+        put(inert, name, None)
     for field in fields:
         if field.child is not None:
             put(inert, field.attribute, field.child.current())
@@ -248,15 +265,11 @@ def _known(default: object) -> bool:
     return repr(default) != "MISSING"
 
 
-class _Life:
-    """The slots every record has; apart, so that type checkers do not take them for fields."""
-
-    __slots__ = ("_started_ns", "_state", "_time_ns", "_tokens")
-
-    _started_ns: int
-    _state: int
-    _time_ns: int
-    _tokens: tuple[contextvars.Token[Any], ...] | None
+# The slots every record has are those of a base, so that type checkers do not take them for fields.
+if TYPE_CHECKING or native is None:  # noqa: SIM108 -- checkers do not follow an expression
+    _Life = PureLife
+else:
+    _Life = native.Record
 
 
 class WideEvent(_Life, metaclass=WideEventMeta):
@@ -303,24 +316,86 @@ class WideEvent(_Life, metaclass=WideEventMeta):
 
     def discard(self) -> None:
         """Emit nothing for this record. Has no effect after the emission."""
-        if self._state in (NEW, OPEN):
+        if self._state in (NEW, OPEN, HELD):
             self._state = DISCARDED
+            if self._more is not None:
+                self._more.drop()
+
+    def keep(self) -> None:
+        """Emit this record whatever the samplers say; it stands for itself alone."""
+        self._rest().kept = True
+
+    def hold(self, timeout: float = 30.0) -> Hold:
+        """Put the emission off until the returned hold is released, for work after the scope.
+
+        The record is emitted when its scope has ended and every hold is released or *timeout*
+        seconds old; an expired one is named in the line's `_incomplete`. Until then its fields can
+        be assigned; timers stop at the end of the scope.
+
+        Args:
+            timeout: Seconds from now.
+
+        Raises:
+            ValueError: *timeout* is not a positive number.
+        """
+        if not timeout > 0:
+            msg = f"hold: expected a timeout in seconds above 0, got {timeout!r}."
+            raise ValueError(msg)
+        if self._state in (NEW, OPEN, HELD):
+            return self._rest().hold(timeout)
+        statistics.late_holds += 1
+        return released_hold()
+
+    def open(self, child: _C, *, wait: float | None = 30.0) -> Late[_C] | None:
+        """Hand a child of this record to other code, which gives it back by closing it.
+
+        The record waits for it up to *wait* seconds after now, or with None not at all. A child
+        that is not back when the record is emitted is left out and named in `_incomplete`.
+
+        Args:
+            child: A child of this record, as `record.open(record.handler)`.
+            wait: Seconds from now, or None.
+
+        Returns:
+            The child, for `with late as child:`; None if it was handed out before.
+
+        Raises:
+            ValueError: *child* is no child of this record.
+        """
+        path = next((p for p in _children(type(self)) if attrgetter(p)(self) is child), None)
+        if path is None:
+            msg = f"open: expected a child of this {type(self).__name__}, got {child!r}."
+            raise ValueError(msg)
+        if self._state not in (NEW, OPEN, HELD):
+            statistics.late_holds += 1
+            return None
+        return self._rest().open(path, child, wait)
+
+    def flush_now(self) -> None:
+        """Wait for no hold: emit at once if the scope has ended, else when it ends."""
+        if self._more is not None:
+            self._more.hurry()
+        elif self._state == OPEN:
+            self._rest().impatient = True
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Keys that are known only at run time, with numbers or texts; at most 32 are written.
+
+        They stand after the declared fields, by exactly these names.
+        """
+        return self._rest().extra
+
+    def _rest(self) -> More:
+        more: More | None = self._more
+        if more is None:
+            more = self._more = More()
+        return more
 
     def emit(self) -> None:
         """End the record now; for one-off records that need no scope."""
         self.__enter__()
         self.__exit__(None, None, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: types.TracebackType | None,
-    ) -> None:
-        return None
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -341,41 +416,64 @@ class WideEvent(_Life, metaclass=WideEventMeta):
         ]
         return f"{type(self).__name__}({', '.join(parts)})"
 
-    def __del__(self) -> None:
-        try:
-            if self._state == OPEN:
-                _emit_leaked(self)
-        except AttributeError:
-            pass  # never initialised
-
 
 _RESERVED_ATTRIBUTES = frozenset(name for name in dir(WideEvent) if not name.startswith("__"))
 
 
-def _emit_leaked(record: WideEvent) -> None:
-    """Emit a record whose scope never ended, marked as incomplete."""
+_OWN_METHODS = frozenset(("__init__", "__new__", "__enter__", "__exit__", "__del__", "__slots__"))
+
+
+def _children(cls: type) -> list[str]:
+    declared = cls.__wide_event__.declared  # type: ignore[attr-defined]
+    return [
+        f"{parent}.{attribute}".removeprefix("self.") for parent, attribute in child_paths(declared)
+    ]
+
+
+def _emit_leaked(record: Any) -> None:
+    """Emit a record whose scope never ended, or that still waits, marked as incomplete."""
     info = type(record).__wide_event__
-    record._state = DISCARDED  # noqa: SLF001 -- it ends here, whatever still refers to it
-    statistics.leaked_records += 1
-    values, notes = info.close_carefully(record, clock.monotonic_ns(), None)
-    emit(info.plan, record._time_ns, values, notes._replace(incomplete=("scope",)))  # noqa: SLF001
+    what = "hold" if record._state == HELD else "scope"
+    if what == "scope":
+        statistics.leaked_records += 1
+    record._state = DISCARDED  # it ends here, whatever still refers to it
+    now = clock.monotonic_ns()
+    values, notes = info.close_carefully(record, now, None, now)
+    notes = notes._replace(incomplete=(what,))
+    if record._more is not None:
+        values, notes = record._more.complete(info.plan, values, notes)
+        notes = notes._replace(incomplete=tuple(dict.fromkeys(notes.incomplete)))
+    emit(info.plan, record._time_ns, values, notes)
     for field in info.declared:
         counter = getattr(field.spec, "counter", None)
         if counter is not None:
             counter.add(-1)
-    warn_once(
-        f"leaked {info.plan.name}",
-        f"A {info.plan.name} was opened and never ended; it is emitted with `_incomplete`. Open it "
-        "with `with` or `async with`.",
-    )
+    if what == "scope":
+        warn_once(
+            f"leaked {info.plan.name}",
+            f"A {info.plan.name} was opened and never ended; it is emitted with `_incomplete`. "
+            "Open it with `with` or `async with`.",
+        )
 
 
 def emit_open_records() -> None:
     """Emit every record whose scope is still open; for the end of the process (LC-10)."""
     for record in gc.get_objects():
         # By type, not isinstance: foreign objects may answer `__class__` with a side effect.
-        if _is_record(type(record)) and getattr(record, "_state", None) == OPEN:
+        if _is_record(type(record)) and getattr(record, "_state", None) in (OPEN, HELD):
             _emit_leaked(record)
 
 
+def _finalize(record: Any) -> None:
+    """Emit a record that nobody can end any more."""
+    if getattr(record, "_state", None) == OPEN:
+        _emit_leaked(record)
+
+
+if native is None:
+    setattr(PureLife, "__del__", _finalize)  # noqa: B010 -- for checkers records have none
+else:
+    native.bind(innermost, _finalize)
+
 atexit.register(emit_open_records)
+# ruff: noqa: SLF001 -- a record and its class know each other

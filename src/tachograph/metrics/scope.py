@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 __all__ = ["scoped"]
@@ -56,6 +54,7 @@ def _around_coroutine(
 
 # Between two items a generator's record is not current: the consumer has a context of its own, and
 # there is one variable for both.
+# ruff: noqa: SLF001 -- a record and its scope are of one package
 
 
 def _around_generator(
@@ -67,18 +66,18 @@ def _around_generator(
             try:
                 item = next(inner)
                 while True:
-                    _pause(record)
+                    record._pause()
                     try:
                         sent = yield item
                     except GeneratorExit:
-                        _resume(record)
+                        record._resume()
                         inner.close()
                         raise
                     except BaseException as error:  # noqa: BLE001 -- thrown in by the consumer
-                        _resume(record)
+                        record._resume()
                         item = inner.throw(error)
                     else:
-                        _resume(record)
+                        record._resume()
                         item = inner.send(sent)
             except StopIteration as end:
                 return end.value
@@ -95,45 +94,20 @@ def _around_async_generator(
             try:
                 item = await anext(inner)
                 while True:
-                    _pause(record)
+                    record._pause()
                     try:
                         sent = yield item
                     except GeneratorExit:
-                        _resume(record)
+                        record._resume()
                         await inner.aclose()
                         raise
                     except BaseException as error:  # noqa: BLE001 -- thrown in by the consumer
-                        _resume(record)
+                        record._resume()
                         item = await inner.athrow(error)
                     else:
-                        _resume(record)
+                        record._resume()
                         item = await inner.asend(sent)
             except StopAsyncIteration:
                 return
 
     return wrapper
-
-
-def _currents(record: Any) -> list[tuple[ContextVar[Any], Any]]:
-    """Return each variable that a record sets, with what it sets it to, parents first."""
-    info = type(record).__wide_event__
-    found = [(info.variable, record)]
-    for field in info.declared:
-        if field.child is not None:
-            found += _currents(getattr(record, field.attribute))
-    return found
-
-
-def _pause(record: Any) -> None:
-    tokens = record._tokens  # noqa: SLF001
-    if tokens is None:
-        return
-    for (variable, _), token in reversed(list(zip(_currents(record), tokens, strict=True))):
-        with contextlib.suppress(ValueError):  # resumed in another context
-            variable.reset(token)
-
-
-def _resume(record: Any) -> None:
-    if record._tokens is not None:  # noqa: SLF001
-        tokens = tuple(variable.set(value) for variable, value in _currents(record))
-        record._tokens = tokens  # noqa: SLF001

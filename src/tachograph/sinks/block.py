@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+
+from tachograph.sinks.lines import Batch
 
 __all__ = ["Block"]
 
@@ -11,23 +13,30 @@ class Block:
     """Some lines joined, of which a target takes a part at a time.
 
     Args:
-        lines: Whole lines.
+        batch: The lines.
         start: Number of the first one since the sink began.
-        queued_bytes: What they counted for in the queue.
+        mark: Given the first line, returns the line to be written in its place.
     """
 
-    __slots__ = ("_data", "_lines", "done", "queued_bytes", "start")
+    __slots__ = ("_batch", "_data", "_longer", "done", "queued_bytes", "start")
 
-    def __init__(self, lines: Sequence[bytes], *, start: int, queued_bytes: int) -> None:
-        self._lines = lines
-        self._data = b"".join(lines)
+    def __init__(
+        self, batch: Batch, *, start: int, mark: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        self._batch = batch
+        self._data = batch.data
+        self.queued_bytes = len(self._data)
+        """What the lines counted for in the queue."""
+        if mark is not None:
+            first = batch.first
+            self._data = mark(self._data[:first]) + self._data[first:]
+        self._longer = len(self._data) - self.queued_bytes
         self.done = 0
         """Bytes that the target took."""
         self.start = start
-        self.queued_bytes = queued_bytes
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._batch)
 
     @property
     def size(self) -> int:
@@ -45,10 +54,4 @@ class Block:
 
     def lines_done(self) -> int:
         """Return how many lines the target took whole."""
-        end = count = 0
-        for line in self._lines:
-            end += len(line)
-            if end > self.done:
-                break
-            count += 1
-        return count
+        return self._batch.whole(max(0, self.done - self._longer))

@@ -12,7 +12,7 @@ __all__ = ["Sink", "Target"]
 class Sink(Protocol):
     """Takes lines from any thread."""
 
-    def write(self, line: bytes) -> None:
+    def write(self, line: bytes, /) -> None:
         r"""Take one whole line ending in `\n`. Never raises, never blocks."""
         ...
 

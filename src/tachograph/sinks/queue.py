@@ -1,7 +1,7 @@
 """The bounded queue between callers and a writer thread.
 
-Strategy: callers append without a lock, or where there is no GIL under one that nobody holds during
-I/O; the writer takes lines in blocks and works through a `Block` that remembers how far it got. It
+Strategy: callers append to `Lines`, natively without a lock; the writer takes what waits in batches
+and works through a `Block` that remembers how far it got. It
 polls while lines come and sleeps on an event when none do, so a caller wakes it only at the end of
 a quiet time. The queue is bounded in lines and in bytes; when it is full the oldest lines go, are
 counted, and are told in band on the next line written.
@@ -12,24 +12,23 @@ from __future__ import annotations
 import asyncio
 import atexit
 import errno
+import functools
 import os
 import sys
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
 
-from tachograph._base.gil import CHANGES_ARE_WHOLE
 from tachograph._base.ratelimit import warn_once
 from tachograph.sinks.block import Block
+from tachograph.sinks.lines import Lines
 from tachograph.sinks.protocols import Target
 from tachograph.sinks.statistics import SinkStatistics
 
 __all__ = ["QueueSink"]
 
 _MIB = 2**20
-_BLOCK_BYTES = 256 * 1024
 _QUIET_TICKS = 50
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.05, 1.0
 _GONE = (errno.EPIPE, errno.EBADF)
@@ -67,8 +66,10 @@ class QueueSink:
     ) -> None:
         self._target = target
         self._name = name
-        self._max_lines = max_lines
-        self._max_bytes = max_bytes
+        self.lines = Lines(max_lines, max_bytes, self._attend)
+        """What waits; the native core appends to it directly."""
+        self.write: Callable[[bytes], None] = self.lines.append
+        """Take one line; the oldest ones are dropped when the queue is full."""
         self._flush_interval = flush_interval
         self._tick = tick
         self._mark_dropped = mark_dropped
@@ -78,75 +79,32 @@ class QueueSink:
     def _reset(self) -> None:
         # Reentrant: a signal handler or a finaliser may write while this thread is in `write`.
         self._lock = threading.RLock()
-        self._queue: deque[bytes] = deque()
-        self._bytes = 0
         self._block: Block | None = None
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._asleep = True  # until there is a thread
-        self._shut = False  # closed, or left because nobody reads
         self._closed = False
         self._stopping = False
         self._abandoned = False
         self._gone = False
-        self._unmarked = 0
         self._waiters: list[tuple[int, threading.Event]] = []
-        self._popped = self._written = self._bytes_written = self._never_queued = 0
-        self._queue_dropped = self._lost_to_io = self._late = self._io_errors = 0
-
-    def _write(self, line: bytes) -> None:
-        """Take *line*; drop the oldest ones when the queue is full."""
-        if self._shut:
-            self._refuse()
-            return
-        size = len(line)
-        queue = self._queue
-        queue.append(line)
-        self._bytes += size
-        if self._asleep or self._bytes > self._max_bytes or len(queue) > self._max_lines:
-            self._attend()
-
-    def _write_locked(self, line: bytes) -> None:
-        """Take *line*; drop the oldest ones when the queue is full."""
-        with self._lock:
-            self._write(line)
-
-    write = _write if CHANGES_ARE_WHOLE else _write_locked
-
-    def _refuse(self) -> None:
-        with self._lock:
-            if self._closed:
-                self._late += 1
-            else:
-                self._lost_to_io += 1
-                self._never_queued += 1
+        self._written = self._bytes_written = self._lost_to_io = self._io_errors = 0
+        self._refused_open = 0  # by a target that is gone, before the sink was closed
 
     def _attend(self) -> None:
-        """Do what a line seldom needs: wake or start the writer, make room."""
-        with self._lock:
-            full = self._bytes > self._max_bytes or len(self._queue) > self._max_lines
-            if full:
-                self._drop_oldest()
-            if self._asleep:
+        """Do what a line seldom needs: wake or start the writer, tell that lines are dropped."""
+        lines = self.lines
+        if lines.asleep:
+            with self._lock:
                 self._rouse()
-        if full:  # said without the lock, for it may come back here as a log line
+        if lines.unmarked:
             warn_once(
                 f"queue {self._name}",
                 f"The queue of {self._name} is full; its oldest lines are dropped and counted. "
                 "Its target is slower than the lines come, or takes none.",
             )
 
-    def _drop_oldest(self) -> None:
-        queue = self._queue
-        while len(queue) > 1 and (self._bytes > self._max_bytes or len(queue) > self._max_lines):
-            size = len(queue.popleft())
-            self._bytes -= size
-            self._popped += 1
-            self._queue_dropped += 1
-            self._unmarked += 1
-
     def _rouse(self) -> None:
-        self._asleep = False
+        self.lines.asleep = False
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name=f"tachograph-{self._name}", daemon=True
@@ -156,7 +114,7 @@ class QueueSink:
                 self._close_with_worker()
             except RuntimeError:  # the interpreter is ending: `close` writes what waits
                 self._thread = None
-                self._asleep = True
+                self.lines.asleep = True
                 return
         self._wake.set()
 
@@ -185,12 +143,15 @@ class QueueSink:
                 dirty_since = None
                 self._answer()
             with self._lock:
-                if self._abandoned or (self._stopping and not self._queue):
+                lines = self.lines
+                if self._abandoned or (self._stopping and not len(lines)):
                     break
-                self._asleep = quiet > _QUIET_TICKS and not self._queue and dirty_since is None
-                pause = None if self._asleep else self._tick
-                if self._queue and not quiet:
+                asleep = quiet > _QUIET_TICKS and dirty_since is None
+                lines.asleep = asleep
+                if len(lines) and (asleep or not quiet):  # looked after, so that none is missed
+                    lines.asleep = False
                     continue
+                pause = None if asleep else self._tick
             self._wake.wait(pause)
             self._wake.clear()
         if dirty_since:
@@ -230,21 +191,16 @@ class QueueSink:
 
     def _take(self) -> Block | None:
         with self._lock:
-            queue = self._queue
-            if not queue:
+            lines = self.lines
+            unmarked = lines.unmarked
+            batch = lines.take()
+            if batch is None:
                 return None
-            lines: list[bytes] = []
-            size = 0
-            while queue and (not lines or size + len(queue[0]) <= _BLOCK_BYTES):
-                line = queue.popleft()
-                size += len(line)
-                lines.append(line)
-            unmarked, self._unmarked = self._unmarked, 0
-            start = self._popped
-            self._popped += len(lines)
+            mark = None
             if unmarked:
-                lines[0] = self._marked(lines[0], unmarked)
-            block = self._block = Block(lines, start=start, queued_bytes=size)
+                lines.unmarked -= unmarked
+                mark = functools.partial(self._marked, lost=unmarked)
+            block = self._block = Block(batch, start=lines.popped - len(batch), mark=mark)
             return block
 
     def _marked(self, line: bytes, lost: int) -> bytes:
@@ -262,7 +218,7 @@ class QueueSink:
                 return
             self._written += len(block)
             self._bytes_written += block.size
-            self._bytes -= block.queued_bytes
+            self.lines.release(block.queued_bytes)
             self._block = None
 
     def _flush_target(self) -> None:
@@ -281,7 +237,7 @@ class QueueSink:
 
     def _leave(self, error: OSError) -> None:
         with self._lock:
-            self._gone = self._shut = True
+            self._gone = self.lines.shut = True
             self._lose_everything()
         warn_once(
             f"gone {self._name}",
@@ -297,10 +253,7 @@ class QueueSink:
             self._written += done
             self._bytes_written += block.done
             self._lost_to_io += len(block) - done
-        self._lost_to_io += len(self._queue)
-        self._popped += len(self._queue)
-        self._queue.clear()
-        self._bytes = 0
+        self._lost_to_io += self.lines.clear()
 
     # ------------------------------------------------------------------ flush and close
 
@@ -309,8 +262,8 @@ class QueueSink:
         done = threading.Event()
         with self._lock:
             if self._gone or (self._closed and self._thread is None):
-                return not self._queue
-            self._waiters.append((self._popped + len(self._queue), done))
+                return not len(self.lines)
+            self._waiters.append((self.lines.popped + len(self.lines), done))
             self._rouse()
             threaded = self._thread is not None
         return done.wait(timeout) if threaded else self._drain_here(timeout)
@@ -323,7 +276,7 @@ class QueueSink:
         """Tell whether the first *goal* lines left the queue and are no longer being written."""
         if self._gone:
             return True
-        return self._popped >= goal and (self._block is None or self._block.start >= goal)
+        return self.lines.popped >= goal and (self._block is None or self._block.start >= goal)
 
     def _answer(self) -> None:
         with self._lock:
@@ -346,7 +299,8 @@ class QueueSink:
         with self._lock:
             if self._closed:
                 return True
-            self._closed = self._stopping = self._shut = True
+            self._closed = self._stopping = self.lines.shut = True
+            self._refused_open = self.lines.refused
             thread = self._thread
             self._wake.set()
         if thread is not None and thread.is_alive():
@@ -358,7 +312,7 @@ class QueueSink:
         with self._lock:
             if not ended:
                 self._abandoned = True
-            waiting = len(self._queue) + (0 if self._block is None else len(self._block))
+            waiting = len(self.lines) + (0 if self._block is None else len(self._block))
             self._lose_everything()
             self._wake.set()
             return ended and waiting == 0 and not self._gone
@@ -383,23 +337,28 @@ class QueueSink:
     def forget_parent(self) -> None:
         """Begin anew in a forked child: the parent writes what it queued."""
         closed = self._closed
+        self.lines.reset()
         self._reset()
-        self._closed = self._shut = closed
+        self._closed = self.lines.shut = closed
 
     def statistics(self) -> SinkStatistics:
         """Return the counts so far."""
         with self._lock:
+            lines = self.lines
             waiting = 0 if self._block is None else len(self._block)
+            refused_open = self._refused_open if self._closed else lines.refused
+            late = lines.refused - refused_open
+            lost = self._lost_to_io + refused_open
             return SinkStatistics(
-                accepted=self._popped + len(self._queue) + self._never_queued + self._late,
+                accepted=lines.popped + len(lines) + lines.refused,
                 written=self._written,
-                dropped=self._queue_dropped + self._lost_to_io + self._late,
-                queue_dropped=self._queue_dropped,
-                lost_to_io=self._lost_to_io,
-                late=self._late,
+                dropped=lines.dropped + lost + late,
+                queue_dropped=lines.dropped,
+                lost_to_io=lost,
+                late=late,
                 io_errors=self._io_errors,
-                queued=len(self._queue) + waiting,
-                queued_bytes=self._bytes,
+                queued=len(lines) + waiting,
+                queued_bytes=lines.bytes,
                 bytes_written=self._bytes_written,
             )
 
