@@ -18,7 +18,7 @@ setup(
             "tachograph._core._native",
             sources=SOURCES,
             depends=sorted(path.as_posix() for path in CORE.glob("*.h")),
-            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+            extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"],
             optional=True,
         )
     ]

@@ -14,7 +14,11 @@ import sys
 
 import pytest
 
+import tachograph as tg
 from tachograph._core import native
+from tachograph.formats.json import FlatJson
+from tachograph.metrics import Destination, attach, detach
+from tachograph.sinks import QueueSink
 
 PROGRAM = r"""
 import enum, json, random, sys
@@ -173,3 +177,35 @@ def test_the_twins_write_the_same_bytes(seed: int) -> None:
         (a, b) for a, b in zip(lines.splitlines(), twin_lines.splitlines(), strict=False) if a != b
     )
     assert counts == twin_counts
+
+
+@pytest.mark.skipif(native is None, reason="the native core is not built")
+def test_a_line_that_is_longer_than_its_reserved_room_does_not_stop_the_queue() -> None:
+    """The native core makes room, finds the record unusual, and leaves it to Python: no line waits
+    behind an empty chunk."""
+    written: list[bytes] = []
+
+    class Target:
+        def write(self, block: bytes) -> int:
+            written.append(block)
+            return len(block)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    class Wide(tg.WideEvent):
+        text: str = ""
+
+    sink = QueueSink(Target(), name="wide")
+    attach([Destination(FlatJson(), sink)])
+    try:
+        for size in (1, 70_000, 3_000, 100_000, 2):
+            for _ in range(30):
+                Wide(text="x" * size).emit()
+        assert sink.flush()
+    finally:
+        detach()
+        sink.close()
+
+    assert 150 == b"".join(written).count(b"\n")

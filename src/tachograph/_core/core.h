@@ -20,6 +20,7 @@ PyObject *core_set_clock(PyObject *module, PyObject *clock);
 typedef struct {
     char *at;
     char *end;
+    int python; /* whether Python may be called while this is filled */
 } Buffer;
 
 typedef struct {
@@ -27,7 +28,34 @@ typedef struct {
     char prefix[32];  /* 2024-01-15T10:00:00. */
 } TimeText;
 
-int put(Buffer *b, const char *text, Py_ssize_t length);
+static inline int put(Buffer *b, const char *text, Py_ssize_t length)
+{
+    if (b->end - b->at < length)
+        return 0;
+    memcpy(b->at, text, (size_t)length);
+    b->at += length;
+    return 1;
+}
+
+/* The same for text that is followed by at least 15 bytes more, and a buffer by as many: copied in
+   blocks of sixteen, which is cheaper than a call. */
+#define SLACK 16
+static inline int put_padded(Buffer *b, const char *text, Py_ssize_t length)
+{
+    if (b->end - b->at < length)
+        return 0;
+    char *to = b->at;
+    b->at += length;
+    for (;;) {
+        memcpy(to, text, 16);
+        if (length <= 16)
+            return 1;
+        to += 16;
+        text += 16;
+        length -= 16;
+    }
+}
+
 int put_decimal(Buffer *b, long long value);
 int put_string(Buffer *b, PyObject *value);
 int put_int(Buffer *b, PyObject *value, int quoted);
@@ -66,6 +94,10 @@ long long timer_elapsed(Timer *self, long long now_ns);
 typedef struct Lines Lines;
 extern PyTypeObject lines_type, batch_type;
 int lines_append(Lines *self, const char *line, size_t length);
+/* Room for a line of up to `length` bytes, or NULL; it is taken by `lines_commit` before anything
+   else happens to the queue. */
+char *lines_reserve(Lines *self, size_t length);
+void lines_commit(Lines *self, size_t length);
 
 /* encode.c: how a field is written. */
 enum { OTHER, STR, BOOL, INT, INT_TEXT, FLOAT, ENUM, DURATION };

@@ -16,7 +16,8 @@ typedef struct {
 } Label;
 
 typedef struct {
-    PyObject *key;    /* bytes */
+    char *key;        /* padded */
+    Py_ssize_t key_length;
     PyObject *labels; /* tuple or None; keeps members and texts alive */
     PyObject *writer;
     Label *table;
@@ -34,6 +35,7 @@ typedef struct {
     Field *fields;
     Py_ssize_t count;
     Py_ssize_t limit;
+    int calls_python; /* whether some field is always written by Python */
     TimeText time;
 } Encoder;
 
@@ -66,11 +68,11 @@ static int put_written(Buffer *b, PyObject *value, const Field *field)
     return done;
 }
 
-static int put_field(Buffer *b, PyObject *value, const Field *field)
+static inline int put_field(Buffer *b, PyObject *value, const Field *field)
 {
     if (value == Py_None && field->optional)
         return 1;
-    if (!put(b, PyBytes_AS_STRING(field->key), PyBytes_GET_SIZE(field->key)))
+    if (!put_padded(b, field->key, field->key_length))
         return 0;
     int done = 0;
     switch (field->kind) {
@@ -101,7 +103,7 @@ static int put_field(Buffer *b, PyObject *value, const Field *field)
     default:
         break;
     }
-    return done ? done : put_written(b, value, field);
+    return done || !b->python ? done : put_written(b, value, field);
 }
 
 static PyObject *encode(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *names)
@@ -113,7 +115,7 @@ static PyObject *encode(PyObject *callable, PyObject *const *args, size_t nargsf
     }
     PyObject *values = args[1];
     char line[CAPACITY];
-    Buffer b = {line, line + sizeof line - 2};
+    Buffer b = {line, line + sizeof line - SLACK, 1};
     int overflow = 0;
     long long time_ns = PyLong_Check(args[0]) ? PyLong_AsLongLongAndOverflow(args[0], &overflow) : -1;
     if (args[2] != Py_None || overflow || time_ns < 0 || !PyTuple_CheckExact(values) ||
@@ -141,7 +143,7 @@ careful:
 }
 
 /* One field of a record whose scope has ended without an error. */
-static int put_source(Buffer *b, Record *holder, const Source *source, const Field *field,
+static inline int put_source(Buffer *b, Record *holder, const Source *source, const Field *field,
                       long long now_ns)
 {
     PyObject **place = (PyObject **)((char *)holder + source->offset);
@@ -155,20 +157,22 @@ static int put_source(Buffer *b, Record *holder, const Source *source, const Fie
         ns = *place != NULL && Py_IS_TYPE(*place, &timer_type)
                  ? timer_elapsed((Timer *)*place, now_ns)
                  : now_ns - holder->started_ns;
-        return put(b, PyBytes_AS_STRING(field->key), PyBytes_GET_SIZE(field->key)) &&
+        return put_padded(b, field->key, field->key_length) &&
                put_duration(b, ns, field->unit_ns);
     case READ_STOPWATCH:
         if (*place == NULL || !Py_IS_TYPE(*place, &stopwatch_type) ||
             !stopwatch_elapsed((Stopwatch *)*place, now_ns, &ns))
             return 1;
-        return put(b, PyBytes_AS_STRING(field->key), PyBytes_GET_SIZE(field->key)) &&
+        return put_padded(b, field->key, field->key_length) &&
                put_duration(b, ns, field->unit_ns);
     case READ_GAUGE:
-        return put(b, PyBytes_AS_STRING(field->key), PyBytes_GET_SIZE(field->key)) &&
+        return put_padded(b, field->key, field->key_length) &&
                put_decimal(b, ((Counter *)source->object)->value);
     case READ_OUTCOME:
         return put_field(b, *place == NULL || *place == Py_None ? source->object : *place, field);
     default:
+        if (!b->python)
+            return 0;
         value = PyObject_CallOneArg(source->object, (PyObject *)holder);
         if (value == NULL)
             return -1;
@@ -178,17 +182,14 @@ static int put_source(Buffer *b, Record *holder, const Source *source, const Fie
     }
 }
 
-int encoder_write_record(PyObject *object, Record *record, long long now_ns, Lines *lines)
+static int write_line(Encoder *self, Record *record, long long now_ns, Buffer *b)
 {
-    Encoder *self = (Encoder *)object;
     Py_ssize_t count;
     const Source *sources = plan_sources(record->plan, &count);
     if (count != self->count || record->time_ns < 0)
         return 0;
-    char line[CAPACITY];
-    Buffer b = {line, line + sizeof line - 2};
-    if (!put(&b, "{\"timestamp\":\"", 14) || !put_time(&b, &self->time, record->time_ns) ||
-        !put(&b, PyBytes_AS_STRING(self->head), PyBytes_GET_SIZE(self->head)))
+    if (!put(b, "{\"timestamp\":\"", 14) || !put_time(b, &self->time, record->time_ns) ||
+        !put(b, PyBytes_AS_STRING(self->head), PyBytes_GET_SIZE(self->head)))
         return 0;
     int node = 0;
     Record *holder = record;
@@ -199,28 +200,52 @@ int encoder_write_record(PyObject *object, Record *record, long long now_ns, Lin
             if (holder == NULL)
                 return 0;
         }
-        int done = put_source(&b, holder, &sources[i], &self->fields[i], now_ns);
+        int done = put_source(b, holder, &sources[i], &self->fields[i], now_ns);
         if (done <= 0)
             return done;
     }
-    *b.at++ = '}';
-    *b.at++ = '\n';
-    if (b.at - line > self->limit)
-        return 0;
-    lines_append(lines, line, (size_t)(b.at - line));
-    return 1;
+    return put(b, "}\n", 2);
+}
+
+int encoder_write_record(PyObject *object, Record *record, long long now_ns, Lines *lines)
+{
+    Encoder *self = (Encoder *)object;
+    Py_ssize_t room = self->limit < CAPACITY - SLACK ? self->limit : CAPACITY - SLACK;
+    if (!self->calls_python) {
+        char *line = lines_reserve(lines, (size_t)room + SLACK);
+        if (line != NULL) {
+            Buffer b = {line, line + room, 0};
+            if (write_line(self, record, now_ns, &b) > 0) {
+                lines_commit(lines, (size_t)(b.at - line));
+                return 1;
+            }
+        }
+    }
+    /* Python may come in between, so not into the queue itself. */
+    char line[CAPACITY];
+    Buffer b = {line, line + room, 1};
+    int done = write_line(self, record, now_ns, &b);
+    if (done > 0)
+        lines_append(lines, line, (size_t)(b.at - line));
+    return done;
 }
 
 static int take_field(Field *field, PyObject *item)
 {
-    if (!PyArg_ParseTuple(item, "SipOOL", &field->key, &field->kind, &field->optional,
-                          &field->labels, &field->writer, &field->unit_ns)) {
+    const char *key;
+    if (!PyArg_ParseTuple(item, "y#ipOOL", &key, &field->key_length, &field->kind,
+                          &field->optional, &field->labels, &field->writer, &field->unit_ns)) {
         memset(field, 0, sizeof *field);
         return 0;
     }
-    Py_INCREF(field->key);
     Py_INCREF(field->labels);
     Py_INCREF(field->writer);
+    field->key = PyMem_Calloc(1, (size_t)field->key_length + SLACK);
+    if (field->key == NULL) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    memcpy(field->key, key, (size_t)field->key_length);
     if (field->unit_ns < 1) {
         PyErr_SetString(PyExc_ValueError, "unit_ns: expected a power of ten");
         return 0;
@@ -259,7 +284,7 @@ static int encoder_clear(PyObject *object)
     self->count = 0;
     self->fields = NULL;
     for (Py_ssize_t i = 0; i < count; i++) {
-        Py_XDECREF(fields[i].key);
+        PyMem_Free(fields[i].key);
         Py_XDECREF(fields[i].labels);
         Py_XDECREF(fields[i].writer);
         PyMem_Free(fields[i].table);
@@ -315,6 +340,7 @@ static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         self->count = i + 1; /* what `clear` has to look at */
         if (!take_field(&self->fields[i], PyTuple_GET_ITEM(items, i)))
             break;
+        self->calls_python |= self->fields[i].kind == OTHER;
     }
     Py_DECREF(items);
     if (PyErr_Occurred()) {

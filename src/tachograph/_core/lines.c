@@ -9,7 +9,7 @@
 #include <structmember.h>
 
 #define CHUNK_BYTES (64 * 1024)
-#define SPARE_CHUNKS 4
+#define SPARE_CHUNKS 16
 
 typedef struct Chunk {
     struct Chunk *next;
@@ -117,31 +117,47 @@ static void call_attend(Lines *self)
     Py_DECREF(attend);
 }
 
-/* 0 when there is no memory for it; the line then counts as refused. */
-int lines_append(Lines *self, const char *line, size_t length)
+/* A chunk without lines, made for one that was not written, must not come before others. */
+static void drop_unused_tail(Lines *self)
 {
-    if (self->shut || length >= UINT32_MAX) {
-        self->refused++;
-        return 0;
+    Chunk *chunk = self->tail, *before = self->head;
+    if (chunk == NULL || chunk->count != 0)
+        return;
+    if (before == chunk) {
+        self->head = self->tail = NULL;
+    } else {
+        while (before->next != chunk)
+            before = before->next;
+        before->next = NULL;
+        self->tail = before;
     }
+    free_chunk(chunk);
+}
+
+char *lines_reserve(Lines *self, size_t length)
+{
+    if (self->shut || length >= UINT32_MAX)
+        return NULL;
     Chunk *chunk = self->tail;
     if (chunk == NULL || chunk->capacity - chunk->size < length) {
         chunk = new_chunk(length);
-        if (chunk == NULL) {
-            self->refused++;
-            return 0;
+        if (chunk == NULL || !room_for_a_line(chunk)) {
+            free_chunk(chunk);
+            return NULL;
         }
+        drop_unused_tail(self);
         if (self->tail == NULL)
             self->head = chunk;
         else
             self->tail->next = chunk;
         self->tail = chunk;
     }
-    if (!room_for_a_line(chunk)) {
-        self->refused++;
-        return 0;
-    }
-    memcpy(chunk->data + chunk->size, line, length);
+    return room_for_a_line(chunk) ? chunk->data + chunk->size : NULL;
+}
+
+void lines_commit(Lines *self, size_t length)
+{
+    Chunk *chunk = self->tail;
     chunk->size += length;
     chunk->ends[chunk->count++] = (uint32_t)chunk->size;
     self->waiting++;
@@ -151,6 +167,18 @@ int lines_append(Lines *self, const char *line, size_t length)
         drop_oldest(self);
     if (self->asleep || (told == 0 && self->unmarked))
         call_attend(self);
+}
+
+/* 0 when it was refused: the queue is shut, or there is no memory. */
+int lines_append(Lines *self, const char *line, size_t length)
+{
+    char *room = lines_reserve(self, length);
+    if (room == NULL) {
+        self->refused++;
+        return 0;
+    }
+    memcpy(room, line, length);
+    lines_commit(self, length);
     return 1;
 }
 
@@ -168,7 +196,7 @@ static PyObject *take(PyObject *object, PyObject *unused)
 {
     Lines *self = (Lines *)object;
     Chunk *chunk = self->head;
-    if (chunk == NULL)
+    if (chunk == NULL || chunk->first == chunk->count) /* reserved and not used */
         Py_RETURN_NONE;
     Batch *batch = PyObject_New(Batch, &batch_type);
     if (batch == NULL)
