@@ -4,6 +4,7 @@
 #   make check   format, lint, types, fast tests                                          (< 1 min)
 #   make test    everything: check, slow tests, the generated service's own tests         (< 15 min)
 #   make bench   measure; prints ratios, decides nothing
+#   make sanitize  the native core under AddressSanitizer and UBSan                         (< 2 min)
 #   make load    sustained traffic through a forwarding service
 #   make format  rewrite the sources as `check` wants them
 #   make clean   remove what the targets made
@@ -13,7 +14,7 @@ READY  := .venv/.ready
 RUN    := .venv/bin/python
 
 .DEFAULT_GOAL := check
-.PHONY: demo check lint types fast test bench load format clean setup
+.PHONY: demo check lint types fast test sanitize bench load format clean setup
 
 setup: $(READY)
 
@@ -39,7 +40,11 @@ fast: $(READY)
 test: check
 	$(RUN) -m pytest -q -m slow
 	TACHO_PURE=1 $(RUN) -m pytest -q tests/formats tests/metrics tests/sinks
+	scripts/sanitize.sh
 	$(RUN) scripts/test_service.py
+
+sanitize: $(READY)
+	scripts/sanitize.sh
 
 bench: $(READY)
 	@set -e; for bench in bench/[a-z]*.py; do echo "== $$bench"; $(RUN) $$bench; done

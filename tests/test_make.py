@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = ["demo", "check", "test", "bench", "load", "format", "clean"]
+TARGETS = ["demo", "check", "test", "sanitize", "bench", "load", "format", "clean"]
 
 
 @pytest.mark.parametrize("target", TARGETS)

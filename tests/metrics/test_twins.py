@@ -181,8 +181,7 @@ def test_the_twins_write_the_same_bytes(seed: int) -> None:
 
 @pytest.mark.skipif(native is None, reason="the native core is not built")
 def test_a_line_that_is_longer_than_its_reserved_room_does_not_stop_the_queue() -> None:
-    """The native core makes room, finds the record unusual, and leaves it to Python: no line waits
-    behind an empty chunk."""
+    """What turns out to be unusual after room was made is written by Python, in its order."""
     written: list[bytes] = []
 
     class Target:

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Run the tests of the native core under AddressSanitizer and UndefinedBehaviorSanitizer.
+#
+# The core is built apart, into scratch/, so that the one in use stays as it is. Leaks are looked for
+# by tests/_core/test_leaks.py instead: the interpreter itself never frees everything.
+set -eu
+cd "$(dirname "$0")/.."
+python="${PYTHON:-$PWD/.venv/bin/python}"
+tree="$PWD/scratch/sanitized"
+rm -rf "$tree"
+mkdir -p "$tree"
+cp -R src "$tree/src"
+rm -f "$tree"/src/tachograph/_core/_native*.so
+include="$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')"
+suffix="$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')"
+cc="${CC:-gcc}"
+"$cc" -std=c11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+    -fno-sanitize-recover=undefined -Wall -Wextra -Werror -Wno-unused-parameter \
+    -Wno-missing-field-initializers -fPIC -shared -I"$include" \
+    src/tachograph/_core/*.c -o "$tree/src/tachograph/_core/_native$suffix"
+export PYTHONPATH="$tree/src" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
+export TACHOGRAPH_SANITIZED="$tree"
+LD_PRELOAD="$("$cc" -print-file-name=libasan.so) $("$cc" -print-file-name=libubsan.so)" \
+    "$python" -m pytest -q -p no:cacheprovider "${@:-tests/_core}" tests/formats tests/metrics tests/sinks
