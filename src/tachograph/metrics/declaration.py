@@ -176,14 +176,31 @@ def _declare_plain(
         problems.append(f"{where}: `{kind.python_type}` has no unit. Remove `unit={spec.unit}`.")
     elif kind.type == "timedelta" and spec.unit is not Unit.NONE and spec.unit.nanoseconds is None:
         problems.append(f"{where}: a timedelta needs a unit of time, got {spec.unit}.")
-    if spec.as_property and kind.type not in ("int", "float", "bool", "decimal"):
-        problems.append(
-            f"{where}: `as_property` is for numbers, `{kind.python_type}` is text already."
-        )
+    problems += _problems_of_use(where, spec, kind)
     if spec.default is not MISSING and spec.default is not None:
         _check_default(where, name, spec.default, kind, problems)
     if len(problems) == found:
         declared.append(Declared(name, spec, kind))
+
+
+def _problems_of_use(where: str, spec: MetricSpec, kind: Kind) -> list[str]:
+    """Return what is wrong with the options of a plain field for its type."""
+    found: list[str] = []
+    if (spec.numeric or spec.by_value) and kind.enum is None:
+        found.append(f"{where}: `numeric` and `by_value` are for enums, not `{kind.python_type}`.")
+    elif spec.numeric and any(not isinstance(m.value, int) for m in kind.enum or ()):
+        found.append(f"{where}: `numeric` needs members whose values are int.")
+    is_metric = (kind.kind == "metric" and not spec.as_property) or spec.numeric
+    if (spec.dimensions or spec.high_resolution or spec.log_only) and not is_metric:
+        found.append(
+            f"{where}: `dimensions`, `high_resolution` and `log_only` are for metrics; "
+            f"`{kind.python_type}` is none here."
+        )
+    if spec.as_property and kind.type not in ("int", "float", "bool", "decimal"):
+        found.append(
+            f"{where}: `as_property` is for numbers, `{kind.python_type}` is text already."
+        )
+    return found
 
 
 _DEFAULTS: dict[str, tuple[type, ...]] = {

@@ -120,5 +120,6 @@ def _source(
 ) -> tuple[int, int, int, Any]:
     path = closing.plan.attribute.rpartition(".")[0]
     how, attribute, belonging = closing.source
-    offset = native.offset_of(classes[path], attribute) if attribute else 0
+    is_slot = attribute and how != "READ_CALL"
+    offset = native.offset_of(classes[path], attribute) if is_slot else 0
     return getattr(native, how), number[path], offset, belonging

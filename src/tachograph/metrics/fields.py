@@ -6,7 +6,7 @@ The public functions return what a type checker should see at the place of use (
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar, cast, overload
@@ -57,6 +57,11 @@ class MetricSpec:
     name: str | None = None
     as_property: bool = False
     doc: str = ""
+    numeric: bool = False
+    by_value: bool = False
+    dimensions: Mapping[str, str] | None = None
+    high_resolution: bool | None = None
+    log_only: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,9 @@ class SlotSpec:
     """A child record whose fields stand in place of this one."""
 
     flatten: bool = True
+    prefix: str | None = None
+    high_resolution: bool | None = None
+    log_only: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +80,27 @@ class InstrumentSpec:
 
     name: str | None = None
     doc: str = ""
+    high_resolution: bool | None = None
+    log_only: bool | None = None
+    dimensions: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimerSpec(InstrumentSpec):
     """A timer that runs from the record's start."""
 
     unit: Unit = Unit.MILLISECONDS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopwatchSpec(InstrumentSpec):
     """A stopwatch, absent when it was never started."""
 
     unit: Unit = Unit.MILLISECONDS
+    count: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GaugeSpec(InstrumentSpec):
     """A shared counter, raised for the life of the record, read when it closes."""
 
@@ -101,7 +113,7 @@ class OutcomeSpec(InstrumentSpec):
     """How the scope ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimestampSpec(InstrumentSpec):
     """The record's own time, taken at its start or at its close."""
 
@@ -118,6 +130,11 @@ def metric(
     unit: Unit = ...,
     name: str | None = ...,
     as_property: bool = ...,
+    numeric: bool = ...,
+    by_value: bool = ...,
+    dimensions: Mapping[str, str] | None = ...,
+    high_resolution: bool | None = ...,
+    log_only: bool | None = ...,
     doc: str = ...,
     init: Literal[False] = False,
 ) -> _T: ...
@@ -128,6 +145,11 @@ def metric(
     unit: Unit = ...,
     name: str | None = ...,
     as_property: bool = ...,
+    numeric: bool = ...,
+    by_value: bool = ...,
+    dimensions: Mapping[str, str] | None = ...,
+    high_resolution: bool | None = ...,
+    log_only: bool | None = ...,
     doc: str = ...,
 ) -> _T: ...
 @overload
@@ -144,6 +166,11 @@ def metric(
     unit: Unit = ...,
     name: str | None = ...,
     as_property: bool = ...,
+    numeric: bool = ...,
+    by_value: bool = ...,
+    dimensions: Mapping[str, str] | None = ...,
+    high_resolution: bool | None = ...,
+    log_only: bool | None = ...,
     doc: str = ...,
 ) -> Any: ...
 def metric(
@@ -153,6 +180,11 @@ def metric(
     unit: Unit = Unit.NONE,
     name: str | None = None,
     as_property: bool = False,
+    numeric: bool = False,
+    by_value: bool = False,
+    dimensions: Mapping[str, str] | None = None,
+    high_resolution: bool | None = None,
+    log_only: bool | None = None,
     doc: str = "",
     init: Literal[False] = False,  # noqa: ARG001 -- for type checkers
 ) -> Any:
@@ -163,17 +195,37 @@ def metric(
             its keyword if the constructor is to take the field under a type checker.
         default_factory: Called for each new record; for lists.
         unit: The unit of the numbers that will be assigned; numbers only.
-        name: The exact emitted name, never renamed.
+        name: The exact emitted name, never renamed nor given the class's prefix.
         as_property: Write a number as text, because it is an identity: a status code.
+        numeric: Write an enum as the number that its member's value is, a metric.
+        by_value: Write an enum as its member's value instead of its name.
+        dimensions: Names and values by which CloudWatch tells this metric apart.
+        high_resolution: Keep the metric by the second in CloudWatch; None: as the class says.
+        log_only: Write the value, make no CloudWatch metric of it; None: as the class says.
         doc: What the field means, for the schema.
         init: Of no effect; for type checkers.
     """
-    return MetricSpec(default, default_factory, unit, name, as_property, doc)
+    return MetricSpec(
+        default,
+        default_factory,
+        unit,
+        name,
+        as_property,
+        doc,
+        numeric,
+        by_value,
+        dimensions,
+        high_resolution,
+        log_only,
+    )
 
 
 def slot(
     *,
     flatten: bool = True,
+    prefix: str | None = None,
+    high_resolution: bool | None = None,
+    log_only: bool | None = None,
     init: Literal[False] = False,  # noqa: ARG001 -- for type checkers
 ) -> Any:
     """Declare a child record that other code fills; its fields stand in place of this one.
@@ -181,32 +233,61 @@ def slot(
     Args:
         flatten: True gives the child's fields no prefix; False prefixes them with the attribute's
             name.
+        prefix: What to put before the child's fields, in the style of this record.
+        high_resolution: For the child's metrics, where neither they nor their class say.
+        log_only: For the child's metrics, where neither they nor their class say.
         init: Of no effect; for type checkers, to which a child is no argument of the constructor.
     """
-    return SlotSpec(flatten)
+    return SlotSpec(flatten and prefix is None, prefix, high_resolution, log_only)
 
 
-def timer(*, unit: Unit = Unit.MILLISECONDS, name: str | None = None, doc: str = "") -> Timer:
+def timer(
+    *,
+    unit: Unit = Unit.MILLISECONDS,
+    name: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
+    high_resolution: bool | None = None,
+    log_only: bool | None = None,
+    doc: str = "",
+) -> Timer:
     """Measure from the record's start to `stop()` or its end, in *unit*, a unit of time."""
-    return cast("Timer", TimerSpec(name, doc, unit))
+    return cast("Timer", TimerSpec(name, doc, high_resolution, log_only, dimensions, unit=unit))
 
 
 def stopwatch(
-    *, unit: Unit = Unit.MILLISECONDS, name: str | None = None, doc: str = ""
+    *,
+    unit: Unit = Unit.MILLISECONDS,
+    count: bool = False,
+    name: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
+    high_resolution: bool | None = None,
+    log_only: bool | None = None,
+    doc: str = "",
 ) -> Stopwatch:
-    """Measure the spans that are wrapped in `with`, summed, in *unit*, a unit of time."""
-    return cast("Stopwatch", StopwatchSpec(name, doc, unit))
+    """Measure the spans that are wrapped in `with`, summed, in *unit*, a unit of time.
+
+    With *count* their number is written too, as `<name>_count`.
+    """
+    spec = StopwatchSpec(name, doc, high_resolution, log_only, dimensions, unit=unit, count=count)
+    return cast("Stopwatch", spec)
 
 
 def gauge(
-    counter: Counter, *, unit: Unit = Unit.NONE, name: str | None = None, doc: str = ""
+    counter: Counter,
+    *,
+    unit: Unit = Unit.NONE,
+    name: str | None = None,
+    high_resolution: bool | None = None,
+    log_only: bool | None = None,
+    doc: str = "",
 ) -> int:
     """Raise *counter* while a record is open and write what it shows when the record closes.
 
     The record's own unit is included, so a lone request shows 1. Reading the attribute gives the
     counter's value now.
     """
-    return cast("int", GaugeSpec(name, doc, counter, unit))
+    spec = GaugeSpec(name, doc, high_resolution, log_only, counter=counter, unit=unit)
+    return cast("int", spec)
 
 
 def outcome(*, name: str | None = None, doc: str = "") -> Outcome:
@@ -216,4 +297,4 @@ def outcome(*, name: str | None = None, doc: str = "") -> Outcome:
 
 def timestamp(*, at: str = "start", doc: str = "") -> datetime:
     """Choose the moment that becomes the record's time: its `start` (as without it) or `close`."""
-    return cast("datetime", TimestampSpec(None, doc, at))
+    return cast("datetime", TimestampSpec(None, doc, at=at))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-__all__ = ["STYLES", "join", "restyle"]
+__all__ = ["STYLES", "join", "restyle", "suffixed"]
 
 # lower-to-Upper, and before the last capital of a run (HTTPServer: HTTP, Server). Digits stay with
 # the word before them.
@@ -57,17 +57,27 @@ def join(prefixes: Sequence[tuple[str, str]], name: str, style: str, *, exact: b
     """
     emitted = ""
     for text, owner in prefixes:
-        emitted = _append(emitted, restyle(text, owner), owner)
+        # A segment and its joint are shaped by the record that the segment belongs to.
+        emitted += restyle(text, owner)
+        joint = _JOINTS.get(owner, "")
+        if emitted and not emitted.endswith(joint):
+            emitted += joint
     if exact:
-        return emitted + (_JOINTS.get(prefixes[-1][1], "") if prefixes else "") + name
+        return emitted + name
     base = restyle(name, style)
     if style == "camelCase" and emitted:
         base = base[:1].upper() + base[1:]
-    return _append(emitted, base, style)
+    return emitted + base
 
 
-def _append(left: str, right: str, style: str) -> str:
-    joint = _JOINTS.get(style, "")
-    if not left or not joint or left.endswith(joint):
-        return left + right
-    return left + joint + right
+def suffixed(emitted: str, suffix: str, style: str) -> str:
+    """Return *emitted* with *suffix*, joined as *style* does: `db_count`, `DbCount`, `db-count`."""
+    match style:
+        case "PascalCase" | "camelCase":
+            return emitted + suffix.capitalize()
+        case "kebab-case":
+            return f"{emitted}-{suffix}"
+        case "SCREAMING_SNAKE_CASE":
+            return f"{emitted}_{suffix.upper()}"
+        case _:
+            return f"{emitted}_{suffix}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from tachograph.formats.json import RESERVED
 from tachograph.formats.plan import FieldPlan
 from tachograph.metrics.declaration import Declared
 from tachograph.metrics.fields import (
@@ -22,10 +21,16 @@ from tachograph.metrics.fields import (
     TimestampSpec,
 )
 from tachograph.metrics.instruments import Counter, Outcome
-from tachograph.metrics.names import join, restyle
+from tachograph.metrics.names import join, restyle, suffixed
 from tachograph.metrics.units import Unit
 
-__all__ = ["Closing", "child_paths", "closings", "hidden", "problems_of_names"]
+__all__ = [
+    "Closing",
+    "Traits",
+    "child_paths",
+    "closings",
+    "hidden",
+]
 
 
 def hidden(attribute: str) -> str:
@@ -53,6 +58,36 @@ class Closing:
     source: tuple[str, str, Any] = ("READ_SLOT", "", None)
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a record class says about all its fields.
+
+    Attributes:
+        style: The rename style of its fields, None to take the enclosing record's.
+        prefix: What stands before the emitted names of its fields and of its children's.
+        dimensions: Sets of emitted names by which CloudWatch groups its metrics.
+        high_resolution: Whether its metrics are kept by the second; None: unsaid.
+        log_only: Whether its metrics are values only; None: unsaid.
+    """
+
+    style: str | None = None
+    prefix: str = ""
+    dimensions: tuple[tuple[str, ...], ...] = ()
+    high_resolution: bool | None = None
+    log_only: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a field stands: the style and flags that hold there, and the prefixes before it."""
+
+    style: str
+    prefixes: tuple[tuple[str, str], ...]
+    exact_prefixes: tuple[tuple[str, str], ...]
+    high_resolution: bool
+    log_only: bool
+
+
 def child_paths(fields: Sequence[Declared], path: str = "self") -> list[tuple[str, str]]:
     """Return the children below a record as (path of the parent, attribute), parents first."""
     paths = []
@@ -67,64 +102,106 @@ def child_paths(fields: Sequence[Declared], path: str = "self") -> list[tuple[st
 
 def closings(
     fields: Sequence[Declared],
-    style: str | None,
+    traits: Traits,
     *,
     path: str = "",
     inherited: str = "preserve",
     prefixes: tuple[tuple[str, str], ...] = (),
+    site: tuple[bool | None, bool | None] = (None, None),
     names: tuple[str, ...] = (),
 ) -> list[Closing]:
     """Return how each emitted field closes, children in place.
 
     Args:
         fields: The declared fields of one class.
-        style: The class's own rename style, None to take the enclosing record's.
+        traits: What the class says about all of them.
         path: Dotted attributes from the outermost record to this one.
         inherited: The style of the enclosing record.
-        prefixes: Child prefixes so far, each with the style of its owner.
+        prefixes: Prefixes so far, each with the style of its owner.
+        site: What the place of use says: high resolution, log only.
         names: Attributes of the outermost record to this one, for the variables.
     """
-    effective = style or inherited
+    effective = traits.style or inherited
+    # The class's own prefix covers its fields and its children's, but not a field's exact name.
+    covering = (*prefixes, (traits.prefix, effective)) if traits.prefix else prefixes
+    flags = [
+        said if said is not None else bool(at)
+        for said, at in zip((traits.high_resolution, traits.log_only), site, strict=True)
+    ]
+    place = _Place(effective, covering, prefixes, *flags)
     result = []
     for field in fields:
         attribute = f"{path}{field.attribute}"
         if field.child is not None:
             spec = field.spec
-            prefix = (
-                ()
-                if isinstance(spec, SlotSpec) and spec.flatten
-                else ((field.attribute, effective),)
-            )
+            assert isinstance(spec, SlotSpec)
+            text = spec.prefix or ("" if spec.flatten else field.attribute)
             child = field.child.__wide_event__
+            said = (spec.high_resolution, spec.log_only)
             result += closings(
                 child.declared,
-                child.style,
+                child.traits,
                 path=f"{attribute}.",
                 inherited=effective,
-                prefixes=prefixes + prefix,
+                prefixes=(*covering, (text, effective)) if text else covering,
+                site=tuple(s if s is not None else f for s, f in zip(said, flags, strict=True)),  # type: ignore[arg-type]
                 names=(*names, field.attribute),
             )
         elif not isinstance(field.spec, TimestampSpec):
             variable = "_".join(("r", *names))
-            result.append(_closing(field, attribute, variable, effective, prefixes))
+            result += _closings_of(field, attribute, variable, place)
     return result
 
 
-def _closing(
-    field: Declared,
-    attribute: str,
-    variable: str,
-    style: str,
-    prefixes: tuple[tuple[str, str], ...],
-) -> Closing:
+def _closings_of(field: Declared, attribute: str, variable: str, place: _Place) -> list[Closing]:
     spec = field.spec
     exact = getattr(spec, "name", None)
     base = field.attribute if exact is None else exact
-    emitted = join(prefixes, base, style, exact=exact is not None)
+    prefixes = place.prefixes if exact is None else place.exact_prefixes
+    emitted = join(prefixes, base, place.style, exact=exact is not None)
     if isinstance(spec, MetricSpec):
-        return _plain(field, spec, attribute, emitted, variable, style)
+        return [
+            _flagged(_plain(field, spec, attribute, emitted, variable, place.style), spec, place)
+        ]
     assert isinstance(spec, InstrumentSpec)
-    return _instrument(field, spec, attribute, emitted, variable)
+    found = [_flagged(_instrument(field, spec, attribute, emitted, variable), spec, place)]
+    if isinstance(spec, StopwatchSpec) and spec.count:
+        found.append(
+            _count(field, spec, attribute, suffixed(emitted, "count", place.style), variable)
+        )
+    return found
+
+
+def _flagged(closing: Closing, spec: MetricSpec | InstrumentSpec, place: _Place) -> Closing:
+    """Return *closing* with what its field, its class or its place of use say of CloudWatch."""
+    if closing.plan.kind != "metric":
+        return closing
+    high, log = spec.high_resolution, spec.log_only
+    plan = replace(
+        closing.plan,
+        high_resolution=place.high_resolution if high is None else high,
+        log_only=place.log_only if log is None else log,
+        dimensions=tuple(sorted((spec.dimensions or {}).items())),
+    )
+    return replace(closing, plan=plan)
+
+
+def _count(
+    field: Declared, spec: StopwatchSpec, attribute: str, emitted: str, variable: str
+) -> Closing:
+    state = f"{variable}.{hidden(field.attribute)}"
+    plan = FieldPlan(attribute, emitted, "metric", "int", None, True, spec.doc)
+    value = f"(None if {state} is None else {state}.spans or None)"
+    source = ("READ_CALL", field.attribute, _spans(hidden(field.attribute)))
+    return Closing(plan, value, {}, source)
+
+
+def _spans(state: str) -> Callable[[Any], int | None]:
+    def value(record: Any) -> int | None:
+        stopwatch = getattr(record, state)
+        return None if stopwatch is None else stopwatch.spans or None
+
+    return value
 
 
 def _plain(
@@ -146,18 +223,21 @@ def _plain(
     elif kind.kind == "list":
         # A copy, so that what is appended later is not in this record.
         value = f"(None if {value} is None else list({value}))"
+    elif kind.enum is not None and spec.numeric:
+        source = ("READ_CALL", field.attribute, _member_value(field.attribute))
+        value = f"(None if {value} is None else {value}.value)"
     if field.attribute == "error_type" and kind.optional:
         value = f"({value} if error is None or {value} is not None else qualified_name(error))"
     plan = FieldPlan(
         attribute,
         emitted,
-        "property" if spec.as_property else kind.kind,
-        type_,
+        "property" if spec.as_property else "metric" if spec.numeric else kind.kind,
+        "int" if spec.numeric else type_,
         unit.text,
         kind.optional,
         spec.doc,
         as_property=spec.as_property,
-        labels=_labels(kind.enum, style) if kind.enum else None,
+        labels=_labels(kind.enum, style, spec) if kind.enum and not spec.numeric else None,
         to_text=kind.to_text,
         python_type=kind.python_type,
     )
@@ -220,30 +300,18 @@ def _instrument(
             raise AssertionError(spec)
 
 
-def _labels(members: type[enum.Enum], style: str) -> dict[enum.Enum, str]:
+def _member_value(attribute: str) -> Callable[[Any], Any]:
+    def value(record: Any) -> Any:
+        found = getattr(record, attribute)
+        return None if found is None else found.value
+
+    return value
+
+
+def _labels(members: type[enum.Enum], style: str, spec: MetricSpec) -> dict[enum.Enum, str]:
     """Return the emitted text of each member: its `label`, or else its name, restyled."""
+    if spec.by_value:
+        return {member: str(member.value) for member in members}
     return {
         member: getattr(member, "label", None) or restyle(member.name, style) for member in members
     }
-
-
-def problems_of_names(class_name: str, plans: Sequence[FieldPlan]) -> list[str]:
-    """Return a sentence for each emitted name that is empty, reserved or taken."""
-    problems = []
-    seen: dict[str, str] = {}
-    for plan in plans:
-        where = f"{class_name}.{plan.attribute}"
-        if not plan.emitted:
-            problems.append(f"{where}: the emitted name is empty.")
-        elif plan.emitted.startswith("_"):
-            problems.append(
-                f"{where}: emitted names starting with `_` are reserved, got {plan.emitted!r}."
-            )
-        elif plan.emitted in RESERVED:
-            problems.append(f"{where}: {plan.emitted!r} is the name of a head key. Use another.")
-        elif plan.emitted in seen:
-            problems.append(
-                f"{where}: emits {plan.emitted!r} like `{seen[plan.emitted]}`. Rename one of them."
-            )
-        seen.setdefault(plan.emitted, f"{class_name}.{plan.attribute}")
-    return problems
