@@ -15,7 +15,8 @@ from typing import Any, cast
 from tachograph._base.compile import compile_functions
 from tachograph._base.ratelimit import warn_once
 from tachograph._core import native as core
-from tachograph.formats.careful import Tally, fit, pieces_of
+from tachograph.formats.careful import Tally, extra_pieces, fit, pieces_of, trailer
+from tachograph.formats.observations import MANY
 from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
 from tachograph.formats.text import double, escape, quote, rfc3339
 from tachograph.formats.values import MAX_TEXT, text_of, writer_of
@@ -75,6 +76,8 @@ class FlatJson:
         It takes the start time in nanoseconds since 1970, the values in the plan's order and the
         notes, and never raises.
         """
+        if any(field.type in MANY for field in plan.fields):
+            return self._careful_encoder(plan)
         if self._native:
             return self._native_encoder(plan)
         source, names = self._source(plan)
@@ -97,7 +100,7 @@ class FlatJson:
         """Return what stands between the timestamp and the first field."""
         parts = [f'"record":{quote(plan.name)}']
         for name, value in self._globals.items():
-            if name in plan.emitted_names or name in RESERVED:
+            if name in plan.written_names or name in RESERVED:
                 warn_once(
                     f"global {plan.name} {name}",
                     f"{plan.name} emits a field {name!r} of its own, so the global of that name is "
@@ -147,6 +150,7 @@ class FlatJson:
         head = self._head(plan)
         max_line = self._max_line
         tally = self.tally
+        taken = plan.written_names | RESERVED | self._globals.keys()
 
         def careful(time_ns: int, values: tuple[Any, ...], notes: Notes | None) -> bytes:
             notes = notes or Notes()
@@ -154,11 +158,14 @@ class FlatJson:
             truncated: list[str] = []
             start = f'{{"timestamp":"{rfc3339(time_ns)}",{head}'
             pieces = pieces_of(writers, values, errors, truncated, tally)
+            if notes.extra:
+                pieces += extra_pieces(notes.extra, taken, errors, tally)
 
             def line() -> bytes:
-                trailer = _trailer(notes.incomplete, truncated, errors)
+                last = trailer(notes, truncated, errors)
                 fields = "".join(f",{piece.key}:{piece.text}" for piece in pieces)
-                return f"{start}{fields}{trailer}}}\n".encode()
+                rest = "".join(f',"{name}":{text}' for name, text in last)
+                return f"{start}{fields}{rest}}}\n".encode()
 
             return fit(line, pieces, truncated, errors, max_line, tally)
 
@@ -245,10 +252,3 @@ def _expression(  # noqa: PLR0911 -- one return a kind of value reads best
             )
         case _:
             return f"{writer}({variable})"
-
-
-def _trailer(incomplete: tuple[str, ...], truncated: list[str], errors: list[str]) -> str:
-    parts = (("_incomplete", incomplete), ("_truncated", truncated), ("_errors", errors))
-    return "".join(
-        f',"{name}":[{",".join(quote(item) for item in items)}]' for name, items in parts if items
-    )

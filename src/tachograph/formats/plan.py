@@ -125,6 +125,11 @@ class RecordPlan:
         object.__setattr__(self, "emitted_names", frozenset(f.emitted for f in self.fields))
 
     @property
+    def written_names(self) -> frozenset[str]:
+        """Every key that a line may have for a field, those with a suffix too."""
+        return self.emitted_names.union(*(f.suffixed for f in self.fields))
+
+    @property
     def digest(self) -> str:
         """First 16 hex digits of SHA-256 over the compact JSON of the fields without `doc`."""
         text = json.dumps([f.schema() for f in self.fields], separators=(",", ":"))

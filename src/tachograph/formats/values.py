@@ -58,6 +58,17 @@ def float_text(value: Any) -> str:
     return double(number)
 
 
+def integer_or_float(value: Any) -> str:
+    """A number of either kind; one observation among many."""
+    if isinstance(value, bool):
+        raise _wrong("a number", value)
+    if isinstance(value, int):
+        return integer(value)
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    return float_text(value)
+
+
 def decimal_text(value: object) -> str:
     """Plain decimal text."""
     if not isinstance(value, Decimal):
@@ -102,7 +113,7 @@ def list_text(value: object) -> str:
     return f"[{','.join(texts)}]"
 
 
-def text_of(value: object) -> str:
+def text_of(value: object) -> str:  # noqa: PLR0911 -- a table
     """JSON text of a scalar whose type was not declared: elements of lists, globals."""
     match value:
         case bool():
@@ -119,6 +130,8 @@ def text_of(value: object) -> str:
             return quote(value)
         case datetime():
             return datetime_text(value)
+        case tuple():  # an element with many observations
+            return f"[{','.join(text_of(part) for part in value)}]"
         case _:
             return quote(str(value))
 
@@ -163,6 +176,8 @@ def writer_of(field: FieldPlan) -> Callable[[Any], str]:
         return _through_text(field.to_text, field.python_type)
     if field.unit_ns is not None:
         return _duration(field.unit_ns)
+    if field.type not in _WRITERS:  # of many observations: formats have their own ways
+        return list_text
     write = _WRITERS[field.type]
     return _as_property(write) if field.as_property else write
 
