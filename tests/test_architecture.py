@@ -48,6 +48,9 @@ TESTED_BY: dict[str, str] = {
     "errors": "metrics/test_declaration.py",
     # Encoders are one subject: a record in, a line out, whichever path it takes.
     "formats/careful": "formats/test_json.py",
+    "formats/cloudwatch": "formats/test_emf.py",
+    "formats/emf_split": "formats/test_emf.py",
+    "formats/observations": "formats/test_flat_many.py",
     "formats/plan": "formats/test_schema.py",
     "formats/values": "formats/test_json.py",
     # So is a record class: what is declared, what its life is, what `current()` finds.
