@@ -36,7 +36,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "scaffold": FOUNDATION,
     "cli": FOUNDATION | {"_version", "fleet", "scaffold"},
     "__main__": frozenset({"cli"}),
-    "__init__": frozenset({"_version", "asgi", "errors", "logs", "metrics", "telemetry"}),
+    "__init__": frozenset(
+        {"_version", "asgi", "errors", "formats", "logs", "metrics", "telemetry"}
+    ),
 }
 """Which part may import which. A change here is a design decision."""
 

@@ -17,7 +17,9 @@ import pytest
 
 import tachograph as tg
 from tachograph import logs
-from tachograph.metrics import output
+from tachograph.formats.emf import Emf
+from tachograph.metrics import Destination, output, statistics
+from tachograph.sinks import MemorySink
 
 HEAD = """
 import logging, sys, tachograph as tg
@@ -40,6 +42,13 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     output._pending.clear()
     yield tmp_path / "telemetry"
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _counts_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts are the process's: what other tests lost on purpose is none of these."""
+    for name in ("close_errors", "emit_errors", "pending_dropped"):
+        monkeypatch.setattr(statistics, name, 0)
 
 
 def lines(directory: Path, pattern: str) -> list[dict[str, Any]]:
@@ -65,7 +74,11 @@ def test_every_problem_of_a_configuration_is_said() -> None:
     with pytest.raises(tg.ConfigError) as caught:
         tg.TelemetryConfig(service=" ", metrics_format="xml", log_filter="loud")
 
-    for name in ("service:", "metrics_format: expected flat, got 'xml'", "log_filter:"):
+    for name in (
+        "service:",
+        "metrics_format: expected flat, nested, emf, got 'xml'",
+        "log_filter:",
+    ):
         assert name in str(caught.value)
 
 
@@ -246,3 +259,63 @@ def test_a_stdout_whose_reader_is_gone(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert len([m for m in messages if m.startswith("Nobody reads metrics")]) == 1
     assert messages[-1] == "telemetry closed"
+
+
+def test_emf_by_the_environment(tmp_path: Path) -> None:
+    """Namespace, dimension sets and log group; records of a directory are EMF lines then."""
+    environ = {
+        "METRICS_FORMAT": "emf",
+        "METRICS_NAMESPACE": "Shop, Shop2",
+        "METRICS_DIMENSIONS": "service_name,name;service_name;",
+        "METRICS_LOG_GROUP": "group",
+        "TELEMETRY_DIR": str(tmp_path),
+    }
+    with tg.init_telemetry(tg.TelemetryConfig.from_env(service="orders", environ=environ)) as guard:
+        Job(name="a").emit()
+        assert "dimensionless" in guard.statistics()["metrics"]
+    (record,) = lines(tmp_path, "metrics.log.*")
+
+    directives = record["_aws"]["CloudWatchMetrics"]
+    assert ["Shop", "Shop2"] == [d["Namespace"] for d in directives]
+    assert [["service_name", "name"], ["service_name"], []] == directives[0]["Dimensions"]
+    assert "group" == record["_aws"]["LogGroupName"]
+
+
+def test_nested_records(tmp_path: Path) -> None:
+    """The model's own form."""
+    config = tg.TelemetryConfig(service="s", metrics_format="nested", telemetry_dir=tmp_path)
+    with tg.init_telemetry(config):
+        Job(name="a").emit()
+    (record,) = lines(tmp_path, "metrics.log.*")
+
+    assert {"service_name": "s", "name": "a"}.items() <= record["properties"].items()
+
+
+def test_a_sample_besides_the_archive(tmp_path: Path) -> None:
+    """A second destination has a format, a sink and a sampler of its own; the guard closes it."""
+    sink = MemorySink()
+    emf = Emf(tg.EmfConfig(namespaces=["Shop"]))
+    sample = Destination(emf, sink, sampler=tg.Sampling(0.5, seed=1))
+    config = tg.TelemetryConfig(service="s", telemetry_dir=tmp_path, destinations=[sample])
+    with tg.init_telemetry(config):
+        for _ in range(50):
+            Job(name="a").emit()
+
+    assert 50 == len(lines(tmp_path, "metrics.log.*"))
+    assert 10 < len(sink.lines) < 40
+    sink.write(b"late")
+    assert 1 == sink.statistics().late
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"METRICS_SAMPLE_RATE": "2"}, "METRICS_SAMPLE_RATE: expected a number above 0"),
+        ({"METRICS_SAMPLE_RATE": "some"}, "METRICS_SAMPLE_RATE: expected a number above 0"),
+        ({"METRICS_FORMAT": "emf", "METRICS_NAMESPACE": "AWS/x"}, "namespace: expected"),
+    ],
+)
+def test_bad_variables_are_told(environ: dict[str, str], message: str) -> None:
+    """What was expected and what came."""
+    with pytest.raises(tg.ConfigError, match=message):
+        tg.TelemetryConfig.from_env(service="s", environ=environ)

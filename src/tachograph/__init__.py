@@ -11,13 +11,18 @@ General layout, data flowing one way:
 from tachograph import asgi
 from tachograph._version import __version__
 from tachograph.errors import ConfigError, DeclarationError, TachographError
+from tachograph.formats.cloudwatch import EmfConfig
 from tachograph.logs import get_logger
 from tachograph.metrics import (
     Counter,
     Outcome,
+    Sampling,
     Unit,
     WideEvent,
+    distribution,
     gauge,
+    histogram,
+    mean,
     metric,
     outcome,
     slot,
@@ -31,7 +36,9 @@ __all__ = [
     "ConfigError",
     "Counter",
     "DeclarationError",
+    "EmfConfig",
     "Outcome",
+    "Sampling",
     "TachographError",
     "TelemetryConfig",
     "TelemetryGuard",
@@ -39,9 +46,12 @@ __all__ = [
     "WideEvent",
     "__version__",
     "asgi",
+    "distribution",
     "gauge",
     "get_logger",
+    "histogram",
     "init_telemetry",
+    "mean",
     "metric",
     "outcome",
     "slot",

@@ -15,8 +15,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +26,10 @@ from tachograph._base.document import Document
 from tachograph._base.env import read_bool, read_text
 from tachograph.errors import ConfigError
 from tachograph.formats import json, pretty, schema
+from tachograph.formats.cloudwatch import EmfConfig
+from tachograph.formats.emf import Emf
 from tachograph.formats.json import FlatJson
+from tachograph.formats.nested import NestedJson
 from tachograph.formats.plan import RecordPlan
 from tachograph.formats.pretty import Pretty
 from tachograph.metrics.record import emit_open_records
@@ -37,7 +40,7 @@ __all__ = ["TelemetryConfig", "TelemetryGuard", "init_telemetry"]
 _MIB = 2**20
 _LOG_RETENTION = Retention(max_files=48, max_bytes=256 * _MIB)
 _METRICS_RETENTION = Retention(max_files=1_500, max_bytes=768 * _MIB)
-_FORMATS = ("flat",)
+_FORMATS = ("flat", "nested", "emf")
 _logger = logging.getLogger("tachograph")
 
 
@@ -50,7 +53,12 @@ class TelemetryConfig:
         telemetry_dir: Directory for rolling files; None for stderr and stdout.
         log_filter: Level, then `logger=level` pairs: `info,orders=debug,uvicorn.access=off`.
         globals: Further properties of every record and log line, in this order.
-        metrics_format: `flat`.
+        metrics_format: `flat`, `nested` or `emf`.
+        emf: For `emf`: namespaces, dimensions and the like; None for the service's name as the
+            namespace and no dimensions.
+        sampling: Which records are written; None for all.
+        destinations: Where records go besides, each with its own format, sink and sampler; the
+            guard closes their sinks.
         per_process: Put the process id into file names, for several processes in one directory that
             are read apart. Without it they share the files, line by line.
         pretty: Lines for a person instead of JSON, only without a directory; None: when the stream
@@ -65,6 +73,9 @@ class TelemetryConfig:
     log_filter: str = "info"
     globals: Mapping[str, str] = field(default_factory=dict)
     metrics_format: str = "flat"
+    emf: EmfConfig | None = None
+    sampling: metrics.Sampling | None = None
+    destinations: Sequence[metrics.Destination] = ()
     per_process: bool = False
     pretty: bool | None = None
 
@@ -75,6 +86,8 @@ class TelemetryConfig:
         if self.metrics_format not in _FORMATS:
             expected = ", ".join(_FORMATS)
             problems.append(f"metrics_format: expected {expected}, got {self.metrics_format!r}.")
+        if self.emf is not None and self.metrics_format != "emf":
+            problems.append(f"emf: of no effect with metrics_format={self.metrics_format!r}.")
         try:
             logs.Directives.parse(self.log_filter)
         except ConfigError as error:
@@ -90,8 +103,11 @@ class TelemetryConfig:
     ) -> Self:
         """Return a configuration from the environment; an empty variable counts as unset.
 
-        Reads `SERVICE_NAME`, `TELEMETRY_DIR`, `LOG_FILTER`, `METRICS_FORMAT` and
-        `TELEMETRY_PER_PROCESS`.
+        Reads `SERVICE_NAME`, `TELEMETRY_DIR`, `LOG_FILTER`, `METRICS_FORMAT`,
+        `TELEMETRY_PER_PROCESS`, `METRICS_SAMPLE_RATE` (errors are kept), and for EMF
+        `METRICS_NAMESPACE` (several by commas), `METRICS_DIMENSIONS` (names by commas, sets by
+        semicolons: `Operation,Status;Operation;`, where the empty set is no dimensions) and
+        `METRICS_LOG_GROUP`.
 
         Args:
             service: Used when `SERVICE_NAME` is unset.
@@ -108,6 +124,10 @@ class TelemetryConfig:
             found["log_filter"] = log_filter
         if metrics_format := read_text("METRICS_FORMAT", environ):
             found["metrics_format"] = metrics_format
+        if rate := read_text("METRICS_SAMPLE_RATE", environ):
+            found["sampling"] = _sampling(rate)
+        if (settings.get("metrics_format") or metrics_format) == "emf" and "emf" not in settings:
+            found["emf"] = _emf_from_env(found["service"], environ)
         try:
             per_process = read_bool("TELEMETRY_PER_PROCESS", environ)
         except ValueError as error:
@@ -131,7 +151,7 @@ class _Telemetry:
             undo.callback(log_target.close)
             metrics_target, metrics_pretty = _metrics_target(config)
             undo.callback(metrics_target.close)
-            self.format = Pretty(colour=True) if metrics_pretty else FlatJson(everywhere)
+            self.format = Pretty(colour=True) if metrics_pretty else _format(config, everywhere)
             self.log_sink = QueueSink(
                 log_target,
                 name="logs",
@@ -141,9 +161,10 @@ class _Telemetry:
                 metrics_target, name="metrics", mark_dropped=self.format.mark_dropped
             )
             self.schema = self._schema_file()
-            metrics.attach(
-                [metrics.Destination(self.format, self.metrics_sink, on_first=self._note)]
+            main = metrics.Destination(
+                self.format, self.metrics_sink, on_first=self._note, sampler=config.sampling
             )
+            metrics.attach([main, *config.destinations])
             undo.callback(metrics.detach)
             self.pipeline = logs.setup(
                 self.log_sink, filter=config.log_filter, pretty=log_pretty, globals=everywhere
@@ -167,6 +188,7 @@ class _Telemetry:
     def flush(self, timeout: float) -> bool:
         budget = _Budget(timeout)
         parts = [self.metrics_sink.flush(budget.left()), self.log_sink.flush(budget.left())]
+        parts += [other.sink.flush(budget.left()) for other in self.config.destinations]
         if self.schema is not None:
             parts.append(self.schema.flush(budget.left()))
         return all(parts)
@@ -180,6 +202,7 @@ class _Telemetry:
         budget = _Budget(timeout)
         # Records first, so that what goes wrong with them can still be logged.
         parts = [self.metrics_sink.close(budget.left())]
+        parts += [other.sink.close(budget.left()) for other in self.config.destinations]
         metrics.detach()
         if self.schema is not None:
             parts.append(self.schema.flush(budget.left()))
@@ -197,7 +220,7 @@ class _Telemetry:
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         records = metrics.statistics.counts()
-        if isinstance(self.format, FlatJson):
+        if not isinstance(self.format, Pretty):
             records |= asdict(self.format.tally)
         return {
             "metrics": records,
@@ -289,6 +312,35 @@ class _Budget:
 
     def left(self) -> float:
         return max(0.0, self._end - time.monotonic())
+
+
+def _format(config: TelemetryConfig, everywhere: dict[str, str]) -> FlatJson | NestedJson | Emf:
+    match config.metrics_format:
+        case "nested":
+            return NestedJson(everywhere)
+        case "emf":
+            emf = config.emf or EmfConfig(namespaces=[config.service])
+            return Emf(replace(emf, globals={**everywhere, **emf.globals}))
+        case _:
+            return FlatJson(everywhere)
+
+
+def _sampling(rate: str) -> metrics.Sampling:
+    try:
+        return metrics.Sampling(float(rate))
+    except ValueError:
+        msg = f"METRICS_SAMPLE_RATE: expected a number above 0 and at most 1, got {rate!r}."
+        raise ConfigError(msg) from None
+
+
+def _emf_from_env(service: str, environ: Mapping[str, str] | None) -> EmfConfig:
+    namespaces = read_text("METRICS_NAMESPACE", environ) or service
+    sets = (read_text("METRICS_DIMENSIONS", environ) or "").split(";")
+    return EmfConfig(
+        namespaces=[name.strip() for name in namespaces.split(",")],
+        dimensions=[[n.strip() for n in names.split(",") if n.strip()] for names in sets],
+        log_group=read_text("METRICS_LOG_GROUP", environ) or None,
+    )
 
 
 def _log_target(config: TelemetryConfig) -> tuple[Target, bool]:

@@ -191,7 +191,7 @@ def observed(value: Any) -> tuple[int, float]:
         value = value.summary
     if isinstance(value, Summary):
         return value.count, value.total
-    many = value if isinstance(value, tuple) else (value,)
+    many = list(value) if isinstance(value, tuple) else [value]
     many = [v for v in many if not (isinstance(v, Decimal) and v.is_nan())]
     kept = [float(v) if isinstance(v, Decimal | bool) else v for v in many]
     kept = [v for v in kept if v == v]  # noqa: PLR0124 -- NaN

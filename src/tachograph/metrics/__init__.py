@@ -1,20 +1,37 @@
 """Wide events: typed records, compiled at definition, emitted exactly once."""
 
-from tachograph.metrics.fields import gauge, metric, outcome, slot, stopwatch, timer, timestamp
+from tachograph.metrics.distributions import Distribution, Histogram, Mean
+from tachograph.metrics.fields import (
+    distribution,
+    gauge,
+    histogram,
+    mean,
+    metric,
+    outcome,
+    slot,
+    stopwatch,
+    timer,
+    timestamp,
+)
 from tachograph.metrics.holds import Hold, Late
 from tachograph.metrics.instruments import Counter, Outcome, Span, Stopwatch, Timer
 from tachograph.metrics.output import Destination, attach, detach
 from tachograph.metrics.record import WideEvent
+from tachograph.metrics.sampling import Sampling
 from tachograph.metrics.statistics import MetricsStatistics, statistics
 from tachograph.metrics.units import Unit
 
 __all__ = [
     "Counter",
     "Destination",
+    "Distribution",
+    "Histogram",
     "Hold",
     "Late",
+    "Mean",
     "MetricsStatistics",
     "Outcome",
+    "Sampling",
     "Span",
     "Stopwatch",
     "Timer",
@@ -22,7 +39,10 @@ __all__ = [
     "WideEvent",
     "attach",
     "detach",
+    "distribution",
     "gauge",
+    "histogram",
+    "mean",
     "metric",
     "outcome",
     "slot",

@@ -14,6 +14,7 @@ from tachograph.metrics.fields import (
     MISSING,
     GaugeSpec,
     InstrumentSpec,
+    ManySpec,
     MetricSpec,
     SlotSpec,
     StopwatchSpec,
@@ -117,6 +118,9 @@ def _check_instrument(where: str, value: object, problems: list[str]) -> None:
                     f"{where}: expected a unit of time, got {unit!r}. Use `Unit.MILLISECONDS`, "
                     "`Unit.MICROSECONDS` or `Unit.SECONDS`."
                 )
+        case ManySpec(unit=unit):
+            if not isinstance(unit, Unit):
+                problems.append(f"{where}: expected a `Unit`, got {unit!r}.")
         case GaugeSpec(counter=counter):
             if not isinstance(counter, Counter):
                 problems.append(f"{where}: expected a `Counter`, got {counter!r}.")

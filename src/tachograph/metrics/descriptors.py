@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -11,6 +13,7 @@ from tachograph._core import native
 from tachograph.metrics.fields import (
     GaugeSpec,
     InstrumentSpec,
+    ManySpec,
     OutcomeSpec,
     StopwatchSpec,
     TimerSpec,
@@ -83,19 +86,19 @@ class _TimestampField(_Field):
         return datetime.fromtimestamp(record._time_ns / 1e9, UTC)  # noqa: SLF001
 
 
-def _stopwatch(name: str, state: str) -> property:
-    """Return a property that makes the stopwatch when it is first touched.
+def _made(name: str, state: str, make: Callable[[], Any]) -> property:
+    """Return a property that makes the instrument when it is first touched.
 
     Generated for the one slot: handlers touch it twice a request, and this is the cheapest way.
     """
     source = (
         f"def {name}(record):\n"
-        f"    stopwatch = record.{state}\n"
-        "    if stopwatch is None:\n"
-        f"        stopwatch = record.{state} = Stopwatch()\n"
-        "    return stopwatch\n"
+        f"    instrument = record.{state}\n"
+        "    if instrument is None:\n"
+        f"        instrument = record.{state} = make()\n"
+        "    return instrument\n"
     )
-    functions = compile_functions(source, {"Stopwatch": Stopwatch}, label=f"{name} field")
+    functions = compile_functions(source, {"make": make}, label=f"{name} field")
     refuse = _Field(name, state).__set__
     return property(functions[name], refuse)
 
@@ -109,7 +112,9 @@ def descriptor_of(name: str, state: str, spec: InstrumentSpec) -> Any:
         case TimerSpec():
             return _TimerField(name, state)
         case StopwatchSpec():
-            return _stopwatch(name, state)
+            return _made(name, state, Stopwatch)
+        case ManySpec(make=make, unit=unit):
+            return _made(name, state, functools.partial(make, unit.nanoseconds))
         case GaugeSpec(counter=Counter() as counter):
             return _GaugeField(name, state, counter)
         case OutcomeSpec():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar, cast, overload
 
+from tachograph.metrics.distributions import Distribution, Histogram, Mean
 from tachograph.metrics.instruments import Counter, Outcome, Stopwatch, Timer
 from tachograph.metrics.units import Unit
 
@@ -18,13 +19,17 @@ __all__ = [
     "MISSING",
     "GaugeSpec",
     "InstrumentSpec",
+    "ManySpec",
     "MetricSpec",
     "OutcomeSpec",
     "SlotSpec",
     "StopwatchSpec",
     "TimerSpec",
     "TimestampSpec",
+    "distribution",
     "gauge",
+    "histogram",
+    "mean",
     "metric",
     "outcome",
     "slot",
@@ -98,6 +103,14 @@ class StopwatchSpec(InstrumentSpec):
 
     unit: Unit = Unit.MILLISECONDS
     count: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManySpec(InstrumentSpec):
+    """Many observations: a `Distribution`, `Mean` or `Histogram`, absent when there were none."""
+
+    make: type[Distribution | Mean | Histogram] = Distribution
+    unit: Unit = Unit.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +301,48 @@ def gauge(
     """
     spec = GaugeSpec(name, doc, high_resolution, log_only, counter=counter, unit=unit)
     return cast("int", spec)
+
+
+def distribution(
+    *,
+    unit: Unit = Unit.NONE,
+    name: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
+    high_resolution: bool | None = None,
+    log_only: bool | None = None,
+    doc: str = "",
+) -> Distribution:
+    """Keep every number that is added, in *unit*; for what happens some times in a record."""
+    many = ManySpec(name, doc, high_resolution, log_only, dimensions, make=Distribution, unit=unit)
+    return cast("Distribution", many)
+
+
+def mean(
+    *,
+    unit: Unit = Unit.NONE,
+    name: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
+    high_resolution: bool | None = None,
+    log_only: bool | None = None,
+    doc: str = "",
+) -> Mean:
+    """Keep count, sum, least and most of the numbers that are added, in *unit*."""
+    many = ManySpec(name, doc, high_resolution, log_only, dimensions, make=Mean, unit=unit)
+    return cast("Mean", many)
+
+
+def histogram(
+    *,
+    unit: Unit = Unit.NONE,
+    name: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
+    high_resolution: bool | None = None,
+    log_only: bool | None = None,
+    doc: str = "",
+) -> Histogram:
+    """Sort the numbers that are added, in *unit*, into buckets; percentiles within one per cent."""
+    many = ManySpec(name, doc, high_resolution, log_only, dimensions, make=Histogram, unit=unit)
+    return cast("Histogram", many)
 
 
 def outcome(*, name: str | None = None, doc: str = "") -> Outcome:

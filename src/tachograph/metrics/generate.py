@@ -21,6 +21,7 @@ from tachograph.metrics.fields import (
     MISSING,
     GaugeSpec,
     InstrumentSpec,
+    ManySpec,
     MetricSpec,
     OutcomeSpec,
     StopwatchSpec,
@@ -38,7 +39,7 @@ __all__ = ["careful_closer", "constructor", "has_state", "needs_arguments", "sco
 
 def has_state(spec: object) -> bool:
     """Tell whether an instrument keeps something in a hidden slot."""
-    return isinstance(spec, TimerSpec | StopwatchSpec | OutcomeSpec)
+    return isinstance(spec, TimerSpec | StopwatchSpec | ManySpec | OutcomeSpec)
 
 
 def _new(cls: Any) -> Any:

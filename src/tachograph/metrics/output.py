@@ -48,6 +48,14 @@ class ByteSink(Protocol):
         """Take one line; never raise, never block."""
         ...
 
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all lines taken before are written."""
+        ...
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Flush and end."""
+        ...
+
 
 class Sampler(Protocol):
     """What a destination needs of a sampler."""

@@ -10,9 +10,11 @@ from typing import Any
 
 from tachograph.formats.plan import FieldPlan
 from tachograph.metrics.declaration import Declared
+from tachograph.metrics.distributions import Distribution, Histogram, Mean
 from tachograph.metrics.fields import (
     GaugeSpec,
     InstrumentSpec,
+    ManySpec,
     MetricSpec,
     OutcomeSpec,
     SlotSpec,
@@ -164,7 +166,9 @@ def _closings_of(field: Declared, attribute: str, variable: str, place: _Place) 
             _flagged(_plain(field, spec, attribute, emitted, variable, place.style), spec, place)
         ]
     assert isinstance(spec, InstrumentSpec)
-    found = [_flagged(_instrument(field, spec, attribute, emitted, variable), spec, place)]
+    found = [
+        _flagged(_instrument(field, spec, attribute, emitted, variable, place.style), spec, place)
+    ]
     if isinstance(spec, StopwatchSpec) and spec.count:
         found.append(
             _count(field, spec, attribute, suffixed(emitted, "count", place.style), variable)
@@ -252,10 +256,44 @@ def _divided(attribute: str, one: timedelta) -> Callable[[Any], float | None]:
     return value
 
 
+_MANY: dict[type, str] = {
+    Distribution: "distribution",
+    Mean: "summary",
+    Histogram: "histogram",
+}
+_SUFFIXES = ("count", "sum", "min", "max", "p50", "p99")
+
+
+def _closed(many: Distribution | Mean | Histogram) -> object:
+    """Return the plain value.
+
+    Raises:
+        TypeError: Something that is no number was added; the other observations are lost with it
+            only if there were none.
+    """
+    if many.rejected and many.close() is None:
+        raise TypeError("; ".join(many.rejected))
+    return many.close()
+
+
+def _closed_at(state: str) -> Callable[[Any], object]:
+    def value(record: Any) -> object:
+        many = getattr(record, state)
+        return None if many is None else _closed(many)
+
+    return value
+
+
 def _instrument(
-    field: Declared, spec: InstrumentSpec, attribute: str, emitted: str, variable: str
+    field: Declared,
+    spec: InstrumentSpec,
+    attribute: str,
+    emitted: str,
+    variable: str,
+    style: str,
 ) -> Closing:
     state = f"{variable}.{hidden(field.attribute)}"
+    source: tuple[str, str, Any]
     match spec:
         case TimerSpec(unit=unit):
             ns = f"ended - {variable}._started_ns if {state} is None else {state}.elapsed_ns(ended)"
@@ -283,6 +321,22 @@ def _instrument(
             )
             elapsed = f"(None if {state} is None else {state}.elapsed_ns(now))"
             return Closing(plan, elapsed, {}, ("READ_STOPWATCH", hidden(field.attribute), None))
+        case ManySpec(make=make, unit=unit):
+            kind = _MANY[make]
+            plan = FieldPlan(
+                attribute,
+                emitted,
+                "metric",
+                kind,
+                unit.text,
+                True,
+                spec.doc,
+                suffixed=tuple(suffixed(emitted, suffix, style) for suffix in _SUFFIXES),
+            )
+            value = f"(None if {state} is None else closed({state}))"
+            read = _closed_at(hidden(field.attribute))
+            source = ("READ_CALL", field.attribute, read)
+            return Closing(plan, value, {"closed": _closed}, source)
         case GaugeSpec(counter=counter, unit=unit):
             key = f"gauge_{attribute.replace('.', '_')}"
             plan = FieldPlan(attribute, emitted, "metric", "int", unit.text, False, spec.doc)

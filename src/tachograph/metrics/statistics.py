@@ -18,6 +18,10 @@ class MetricsStatistics:
         emitted_by_python: Handed to at least one destination, or to a test's capture, other than
             by the native core; `emitted` counts both.
         sampled_out: Left out by every destination's sampler.
+        sampling_errors: Records kept because a sampler failed.
+        nan_observations: NaN given to a distribution, mean or histogram; skipped.
+        observations_rejected: Values given to one that are no numbers; skipped.
+        distributions_folded: Distributions that had too many observations to keep them all.
         discarded: Ended by `discard()`.
         pending_dropped: Lost because no destination was configured and the buffer was full.
         late_writes: Assignments to a record that had been emitted; ignored.
@@ -33,6 +37,10 @@ class MetricsStatistics:
 
     emitted_by_python: int = 0
     sampled_out: int = 0
+    sampling_errors: int = 0
+    nan_observations: int = 0
+    observations_rejected: int = 0
+    distributions_folded: int = 0
     discarded: int = 0
     pending_dropped: int = 0
     late_writes: int = 0
