@@ -1,20 +1,18 @@
-"""What one wide event of 20 fields costs its caller, against structlog, stdlib logging and EMF.
+"""What one wide event of 20 fields costs its caller, against other libraries and against orjson.
 
     python bench/records.py [--rounds N] [--records N] [--json]
 
-Each variant builds the same 20-field record of a request and writes it to a file of its own, set
-up as its documentation says. Variants are interleaved in each round; a figure is the median over
-the rounds of the time on the calling thread, and ratios are taken within a round.
+Two figures. *Life*: a record is created, filled, timed and emitted, as users write it, each variant
+to a file of its own (what each does on the calling thread is said in `peers.py`). Variants are
+interleaved in each round; a figure is the median over the rounds, ratios are taken within a round.
+*Close*: the end of the scope alone (close, encode, enqueue) against one `orjson.dumps` of an equal
+dict that is ready, in turns, record by record; the clock's own cost is taken off both.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import enum
 import json
-import logging
 import os
 import platform
 import statistics
@@ -25,18 +23,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from peers import PEERS
+from request import ID, IN_FLIGHT, SPAN, TRACE, Operation, fields
+
 import tachograph as tg
+from tachograph.formats.emf import Emf
 from tachograph.formats.json import FlatJson, mark_dropped
 from tachograph.metrics import Destination, attach, detach
 from tachograph.sinks import Period, QueueSink, RollingFile
-
-
-class Operation(enum.Enum):
-    GetItem = 1
-    SetItem = 2
-
-
-IN_FLIGHT = tg.Counter()
 
 
 class Handler(tg.WideEvent, rename="PascalCase"):
@@ -49,7 +43,7 @@ class Handler(tg.WideEvent, rename="PascalCase"):
     cache: str = ""
 
 
-class Request(tg.WideEvent, rename="PascalCase"):
+class Request(tg.WideEvent, rename="PascalCase", dimensions=[["Operation"]]):
     request_id: str
     operation: Operation
     method: str
@@ -64,10 +58,6 @@ class Request(tg.WideEvent, rename="PascalCase"):
     first_byte: float = tg.metric(0.0, unit=tg.Unit.MILLISECONDS)
     duration = tg.timer(unit=tg.Unit.MILLISECONDS)
     handler: Handler = tg.slot(flatten=True)
-
-
-ID = "6f1c2f4e-7a35-4b7e-9b1f-2c7a35b7e9b1"
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 def tachograph_record() -> None:
@@ -94,142 +84,80 @@ def tachograph_record() -> None:
         event.status_code = 204
 
 
-def _fields(started: int) -> dict[str, Any]:
-    """Return what the others log: the same 20 fields, measured by hand."""
-    downstream = time.monotonic_ns()
-    downstream = time.monotonic_ns() - downstream
-    return {
-        "RequestId": ID,
-        "Operation": Operation.SetItem.name,
-        "Method": "PUT",
-        "Path": "/items/k",
-        "TraceId": TRACE,
-        "SpanId": SPAN,
-        "InFlight": IN_FLIGHT.value,
-        "Success": True,
-        "ClientError": False,
-        "ServerError": False,
-        "StatusCode": "204",
-        "FirstByte": 1.25,
-        "PayloadBytes": 512,
-        "DownstreamSuccess": True,
-        "Found": True,
-        "DownstreamAttempts": 1,
-        "DownstreamDuration": downstream / 1e6,
-        "Shard": 3,
-        "Cache": "miss",
-        "Duration": (time.monotonic_ns() - started) / 1e6,
-    }
-
-
-def structlog_orjson(directory: Path) -> Callable[[], None]:
-    """Structlog as its documentation sets it up for speed: orjson, bytes, filtered, cached."""
-    import orjson
-    import structlog
-
-    structlog.configure(
-        cache_logger_on_first_use=True,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=orjson.dumps),
-        ],
-        logger_factory=structlog.BytesLoggerFactory(file=(directory / "structlog").open("ab")),
-    )
-    log = structlog.get_logger()
-
-    def record() -> None:
-        started = time.monotonic_ns()
-        IN_FLIGHT.add(1)
-        log.info("Request", **_fields(started))
-        IN_FLIGHT.add(-1)
-
-    return record
-
-
-def stdlib_json(directory: Path) -> Callable[[], None]:
-    """Stdlib logging with python-json-logger."""
-    from pythonjsonlogger.json import JsonFormatter
-
-    handler = logging.FileHandler(directory / "stdlib")
-    handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logger = logging.getLogger("bench.stdlib")
-    logger.propagate = False
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-
-    def record() -> None:
-        started = time.monotonic_ns()
-        IN_FLIGHT.add(1)
-        logger.info("Request", extra=_fields(started))
-        IN_FLIGHT.add(-1)
-
-    return record
-
-
-def embedded_metrics(directory: Path) -> Callable[[], None]:
-    """aws-embedded-metrics: `metric_scope` around a handler, written to stdout, which is a file."""
-    from aws_embedded_metrics import metric_scope
-    from aws_embedded_metrics.config import get_config
-
-    config = get_config()
-    config.environment = "local"
-    config.service_name = config.log_group_name = config.namespace = "bench"
-    stdout = (directory / "emf").open("a")
-    numbers = {
-        "InFlight": "Count",
-        "FirstByte": "Milliseconds",
-        "PayloadBytes": "Bytes",
-        "DownstreamAttempts": "Count",
-        "DownstreamDuration": "Milliseconds",
-        "Shard": "Count",
-        "Duration": "Milliseconds",
-    }
-
-    @metric_scope
-    async def handler(metrics: Any) -> None:
-        started = time.monotonic_ns()
-        for name, value in _fields(started).items():
-            if name in numbers:
-                metrics.put_metric(name, value, numbers[name])
-            elif name == "Operation":
-                metrics.set_dimensions({name: value})
-            else:
-                metrics.set_property(name, value)
-
-    with contextlib.redirect_stdout(stdout):
-        asyncio.run(handler())  # the first call looks for its environment
-
-    def record() -> None:
-        # Driven by hand, without a loop's costs: nothing in it really waits.
-        sys.stdout, before = stdout, sys.stdout
-        try:
-            IN_FLIGHT.add(1)
-            handler().send(None)
-        except StopIteration:
-            IN_FLIGHT.add(-1)
-        finally:
-            sys.stdout = before
-
-    return record
-
-
 def floor() -> None:
     """The same plain facts in a dict: what any record has to cost."""
-    _fields(time.monotonic_ns())
+    fields(time.monotonic_ns())
 
 
-def measure(record: Callable[[], None], records: int, settle: Callable[[], object]) -> float:
-    """Return nanoseconds a record on the calling thread, the writer idle before and after."""
-    settle()
+class Ours:
+    """Tachograph in one format; attached only while it is measured."""
+
+    def __init__(self, directory: Path, format: Any) -> None:
+        target = RollingFile(directory, prefix=format.name, period=Period.MINUTE)
+        self.sink = QueueSink(target, name=format.name, mark_dropped=mark_dropped)
+        self._destination = Destination(format, self.sink)
+
+    def __enter__(self) -> None:
+        attach([self._destination])
+
+    def __exit__(self, *error: object) -> None:
+        self.sink.flush()
+        detach()
+
+
+def measure(record: Callable[[], None], records: int) -> float:
+    """Return nanoseconds a record on the calling thread."""
+    for _ in range(50):
+        record()
     start = time.perf_counter_ns()
     for _ in range(records):
         record()
-    elapsed = time.perf_counter_ns() - start
-    settle()
-    return elapsed / records
+    return (time.perf_counter_ns() - start) / records
+
+
+def close_against_orjson(ours: Ours, records: int) -> tuple[float, float]:
+    """Return nanoseconds of the end of a scope and of `orjson.dumps` of an equal dict."""
+    import orjson
+
+    now, dumps = time.perf_counter_ns, orjson.dumps
+    head = {"timestamp": "2024-01-15T10:00:00.000000Z", "record": "Request"}
+    ready = {**head, "service_name": "bench", **fields(time.monotonic_ns())}
+    times: tuple[list[int], list[int], list[int]] = ([], [], [])
+    with ours:
+        for number in range(records):
+            end = filled().__exit__
+            start = now()
+            end(None, None, None)
+            times[0].append(now() - start)
+            start = now()
+            dumps(ready)
+            times[1].append(now() - start)
+            start = now()
+            times[2].append(now() - start)
+            if number % 4_000 == 0:
+                ours.sink.flush()
+    closing, dumping, clock = (statistics.median(t) for t in times)
+    return closing - clock, dumping - clock
+
+
+def filled() -> Request:
+    """Return an open record with all its facts."""
+    event = Request(
+        request_id=ID,
+        operation=Operation.SetItem,
+        method="PUT",
+        path="/items/k",
+        trace_id=TRACE,
+        span_id=SPAN,
+    ).__enter__()
+    handler = event.handler
+    handler.payload_bytes, handler.shard, handler.cache = 512, 3, "miss"
+    with handler.downstream_duration:
+        pass
+    handler.downstream_success = handler.found = True
+    handler.downstream_attempts = 1
+    event.first_byte, event.success, event.status_code = 1.25, True, 204
+    return event
 
 
 def main() -> int:
@@ -245,43 +173,61 @@ def main() -> int:
 
 def compare(directory: Path, options: argparse.Namespace) -> int:
     """Measure and print; return 1 when a line was lost."""
-    target = RollingFile(directory, prefix="metrics.log", period=Period.MINUTE)
-    sink = QueueSink(target, name="bench", mark_dropped=mark_dropped)
-    attach([Destination(FlatJson({"service_name": "bench"}), sink)])
-    variants: dict[str, Callable[[], None]] = {
-        "tachograph": tachograph_record,
-        "structlog + orjson": structlog_orjson(directory),
-        "stdlib logging + JSON formatter": stdlib_json(directory),
-        "aws-embedded-metrics": embedded_metrics(directory),
-        "floor: the facts in a dict": floor,
+    flat = Ours(directory, FlatJson({"service_name": "bench"}))
+    emf = Ours(
+        directory, Emf(tg.EmfConfig(namespaces=["bench"], globals={"service_name": "bench"}))
+    )
+    others: dict[str, Callable[[], None]] = {}
+    missing = []
+    for name, make in PEERS.items():
+        try:
+            others[name] = make(directory)
+        except ImportError as error:
+            missing.append(f"{name} ({error.name} is not installed)")
+    others["floor: the facts in a dict"] = floor
+    times: dict[str, list[float]] = {
+        name: [] for name in ("tachograph", "tachograph, EMF", *others)
     }
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for record in variants.values():
-        measure(record, 200, sink.flush)
     for _ in range(options.rounds):
-        for name, record in variants.items():
-            times[name].append(measure(record, options.records, sink.flush))
-    sink.flush()
-    found = sink.statistics()
-    detach()
-    sink.close()
-    ours = times["tachograph"]
+        for name, ours in (("tachograph", flat), ("tachograph, EMF", emf)):
+            with ours:
+                times[name].append(measure(tachograph_record, options.records))
+        for name, record in others.items():
+            times[name].append(measure(record, options.records))
+    closing, dumping = close_against_orjson(flat, 20_000)
+    lost = 0
+    for ours in (flat, emf):
+        ours.sink.close()
+        lost += ours.sink.statistics().dropped
+    first = times["tachograph"]
     rows = {
         name: {
             "microseconds": round(statistics.median(values) / 1e3, 2),
-            "ratio": round(statistics.median(v / o for v, o in zip(values, ours, strict=True)), 2),
+            "ratio": round(statistics.median(v / o for v, o in zip(values, first, strict=True)), 2),
         }
         for name, values in times.items()
     }
+    close = {
+        "nanoseconds": round(closing),
+        "orjson": round(dumping),
+        "ratio": round(closing / dumping, 2),
+    }
     if options.json:
-        print(json.dumps({"variants": rows, "dropped": found.dropped, "python": sys.version}))
-    else:
-        print(f"CPython {platform.python_version()}, {os.cpu_count()} cores\n")
-        print(f"{'20-field record, cost on the caller':<36}{'µs':>8}{'× tachograph':>15}")
-        for name, row in rows.items():
-            print(f"{name:<36}{row['microseconds']:>8.2f}{row['ratio']:>15.2f}")
-        print(f"\n{found.accepted} lines accepted, {found.dropped} dropped")
-    return 1 if found.dropped else 0
+        found = {"variants": rows, "close": close, "dropped": lost, "python": sys.version}
+        print(json.dumps(found | {"missing": missing}))
+        return 1 if lost else 0
+    print(f"CPython {platform.python_version()}, {os.cpu_count()} cores\n")
+    print(f"{'20-field record, cost on the caller':<36}{'µs':>8}{'× tachograph':>15}")
+    for name, row in rows.items():
+        print(f"{name:<36}{row['microseconds']:>8.2f}{row['ratio']:>15.2f}")
+    print(
+        f"\nclose, encode, enqueue: {closing:.0f} ns; orjson.dumps of an equal dict: "
+        f"{dumping:.0f} ns; ratio {close['ratio']}"
+    )
+    for name in missing:
+        print(f"left out: {name}")
+    print(f"{lost} lines dropped")
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tachograph._base.clock import clock
+from tachograph._core import native as core
 from tachograph.formats.cloudwatch import EmfConfig
 from tachograph.formats.emf import Emf
 from tachograph.formats.json import FlatJson
 from tachograph.formats.nested import NestedJson
 from tachograph.formats.plan import Buckets, FieldPlan, Notes, RecordPlan, Summary
+from tachograph.testing import FakeClock
 
 from .emf_reader import parse, read
 
@@ -197,3 +200,23 @@ def observed(value: Any) -> tuple[int, float]:
     kept = [v for v in kept if v == v]  # noqa: PLR0124 -- NaN
     limit = 2.0**360
     return len(kept), math.fsum(max(-limit, min(limit, v)) for v in kept)
+
+
+@pytest.mark.skipif(core is None, reason="the native core is not built")
+@given(records(), st.integers(-(20 * 86_400), 4 * 3_600))
+@settings(deadline=None, max_examples=300)
+def test_native_emf_is_its_twins(record: Any, seconds: int) -> None:
+    """The same bytes and the same counts, inside and outside the window of time."""
+    plan, values, notes = record
+    config = EmfConfig(
+        namespaces=["A", "B"], dimensions=[[], ["service"]], globals={"service": "s"}, log_group="g"
+    )
+    native, twin = Emf(config), Emf(config, native=False)
+    with FakeClock():
+        time_ns = clock.time_ns() + seconds * 10**9
+        for each in (values, tuple(None for _ in values)):
+            found = native.encoder(plan)(time_ns, each, notes)
+            expected = twin.encoder(plan)(time_ns, each, notes)
+            if b'"_id"' not in expected:
+                assert expected == found
+    assert twin.tally == native.tally

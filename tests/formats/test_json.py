@@ -262,9 +262,9 @@ def test_the_native_encoder_refuses_what_is_no_record() -> None:
     with pytest.raises(TypeError):
         encode(START, (), notes=None)
     with pytest.raises(TypeError):
-        core.FlatEncoder(b"", [("no",)], print, 1)  # type: ignore[list-item, arg-type]
+        core.LineEncoder(b"", [("no",)], print, 1)  # type: ignore[list-item, arg-type]
     with pytest.raises(TypeError):
-        core.FlatEncoder(b"", [(b"a", 1, True, 5, str, 1)], print, 1)  # type: ignore[list-item, arg-type]
+        core.LineEncoder(b"", [(b"a", 1, True, 5, str, 1)], print, 1)  # type: ignore[list-item, arg-type]
 
 
 def test_an_encoder_holds_nothing_for_ever() -> None:

@@ -22,10 +22,13 @@ from tachograph.sinks import QueueSink
 
 PROGRAM = r"""
 import enum, json, random, sys
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
 import tachograph as tg
+from tachograph.formats.cloudwatch import EmfConfig
+from tachograph.formats.emf import Emf
 from tachograph.formats.json import FlatJson
 from tachograph.metrics import Destination, attach, detach, statistics
 from tachograph.sinks import QueueSink
@@ -119,7 +122,10 @@ class Target:
     def close(self): pass
 
 sink = QueueSink(Target(), name="twins")
-attach([Destination(FlatJson({"service_name": "twins"}), sink)])
+emf = Emf(EmfConfig(namespaces=["A", "B"], dimensions=[[], ["service_name"]],
+                    globals={"service_name": "twins"}))
+format = emf if int(sys.argv[1]) % 2 else FlatJson({"service_name": "twins"})
+attach([Destination(format, sink)])
 with FakeClock() as clock:
     for number in range(int(sys.argv[2])):
         try:
@@ -144,7 +150,7 @@ sink.flush()
 detach()
 assert 0 == COUNTER.value
 sys.stdout.buffer.write(b"".join(lines))
-json.dump(statistics.counts(), sys.stderr)
+json.dump({**statistics.counts(), **asdict(format.tally)}, sys.stderr)
 """
 
 
@@ -166,7 +172,7 @@ def play(seed: int, *, pure: bool) -> tuple[bytes, dict[str, int]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(native is None, reason="the native core is not built")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_twins_write_the_same_bytes(seed: int) -> None:
     """Random classes with random values, right and wrong ones: the same lines and counts."""
     lines, counts = play(seed, pure=False)

@@ -48,7 +48,7 @@ class Plan:
         direct: bool,
     ) -> None: ...
     def current(self) -> Any: ...
-    def set_route(self, encoder: FlatEncoder, lines: Lines, /) -> None: ...
+    def set_route(self, encoder: LineEncoder, lines: Lines, /) -> None: ...
 
 class Instrument:
     offset: int
@@ -67,7 +67,7 @@ class Lines:
 
 class Batch: ...
 
-class FlatEncoder:
+class LineEncoder:
     # head: UTF-8 that stands after the timestamp, from its closing quote to the last global.
     # fields: for each field (key, kind, optional, labels, writer, unit_ns): `,"Name":` in UTF-8;
     #   one of the kinds below; whether it may be None; for enums ((member, text), ...), else None;
@@ -75,6 +75,9 @@ class FlatEncoder:
     #   nanoseconds in their unit, else 1.
     # careful: takes over when anything is unusual.
     # limit: the longest line that certainly holds nothing that is too long.
+    # emf: instead of flat JSON: the start of each namespace's directive; each field's definition,
+    #   empty for what is none; the fields' numbers in the order of the line, metrics first; how
+    #   many those are; the globals; what stands before the time; the fields that are dimensions.
     def __init__(
         self,
         head: bytes,
@@ -83,6 +86,16 @@ class FlatEncoder:
         ],
         careful: Callable[..., bytes],
         limit: int,
+        emf: tuple[
+            tuple[bytes, ...],
+            tuple[bytes, ...],
+            tuple[int, ...],
+            int,
+            bytes,
+            bytes,
+            tuple[int, ...],
+        ]
+        | None = None,
     ) -> None: ...
     def __call__(self, time_ns: int, values: tuple[Any, ...], notes: object, /) -> bytes: ...
 
@@ -99,4 +112,5 @@ INT: int
 INT_TEXT: int
 FLOAT: int
 DURATION: int
+BIT: int
 ENUM: int

@@ -57,6 +57,8 @@ static inline int put_padded(Buffer *b, const char *text, Py_ssize_t length)
 }
 
 int put_decimal(Buffer *b, long long value);
+/* Bytes of a property that are certainly few enough; longer ones are looked at by the writer. */
+#define MAX_TEXT 4096
 int put_string(Buffer *b, PyObject *value);
 int put_int(Buffer *b, PyObject *value, int quoted);
 int put_float(Buffer *b, PyObject *value);
@@ -100,7 +102,7 @@ char *lines_reserve(Lines *self, size_t length);
 void lines_commit(Lines *self, size_t length);
 
 /* encode.c: how a field is written. */
-enum { OTHER, STR, BOOL, INT, INT_TEXT, FLOAT, ENUM, DURATION };
+enum { OTHER, STR, BOOL, INT, INT_TEXT, FLOAT, ENUM, DURATION, BIT };
 extern PyTypeObject encoder_type;
 /* Append the line of an open record to `lines`. 1: done; 0: leave it to Python. */
 struct Record;

@@ -17,7 +17,7 @@ static const struct {
     const char *name;
     PyTypeObject *type;
 } types[] = {
-    {"FlatEncoder", &encoder_type}, {"Lines", &lines_type},         {"Batch", &batch_type},
+    {"LineEncoder", &encoder_type}, {"Lines", &lines_type},         {"Batch", &batch_type},
     {"Counter", &counter_type},     {"Stopwatch", &stopwatch_type}, {"Span", &span_type},
     {"Timer", &timer_type},         {"Record", &record_type},       {"Plan", &plan_type},
     {"Instrument", &instrument_type},
@@ -35,6 +35,7 @@ static const struct {
     {"FLOAT", FLOAT},
     {"ENUM", ENUM},
     {"DURATION", DURATION},
+    {"BIT", BIT},
     {"READ_SLOT", READ_SLOT},
     {"READ_TIMER", READ_TIMER},
     {"READ_STOPWATCH", READ_STOPWATCH},

@@ -108,7 +108,7 @@ int put_string(Buffer *b, PyObject *value)
             return 0;
         }
     }
-    if (b->end - b->at < length + 2)
+    if (b->end - b->at < length + 2 || length > MAX_TEXT)
         return 0;
     char *to = b->at;
     *to++ = '"';

@@ -16,8 +16,10 @@ from typing import Any
 
 from tachograph._base.clock import clock
 from tachograph._base.ratelimit import warn_once
+from tachograph._core import native as core
 from tachograph.formats.careful import Piece, Tally, extra_pieces, fit, pieces_of, trailer
 from tachograph.formats.cloudwatch import (
+    MAX_DEFINITIONS,
     MAX_DIMENSION_VALUE,
     UNITS,
     WINDOW_NS,
@@ -27,7 +29,7 @@ from tachograph.formats.cloudwatch import (
     usable_dimension,
 )
 from tachograph.formats.emf_split import Metric, split
-from tachograph.formats.json import mark_dropped
+from tachograph.formats.json import mark_dropped, native_field
 from tachograph.formats.observations import MANY, counted
 from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
 from tachograph.formats.text import quote
@@ -59,12 +61,15 @@ class Emf:
 
     Args:
         config: Where CloudWatch puts the metrics.
+        native: Write plain records by the native core (True), all in Python (False), or by
+            whichever is there (None). Both make the same bytes.
     """
 
     name = "emf"
     mark_dropped = staticmethod(mark_dropped)
 
-    def __init__(self, config: EmfConfig) -> None:
+    def __init__(self, config: EmfConfig, *, native: bool | None = None) -> None:
+        self._native = core is not None if native is None else native
         self._config = config
         self.tally = EmfTally()
         """Counts of values that could not be written."""
@@ -75,7 +80,10 @@ class Emf:
         Raises:
             ConfigError: The record's dimension sets are too large with the configured ones.
         """
-        return _Encoder(self._config, plan, self.tally).encode
+        encoder = _Encoder(self._config, plan, self.tally)
+        if self._native and encoder.is_plain(plan):
+            return encoder.native(plan)
+        return encoder.encode
 
 
 class _Encoder:
@@ -137,6 +145,54 @@ class _Encoder:
             lines += self._lines_of(line, members)
         return b"".join(lines)
 
+    def is_plain(self, plan: RecordPlan) -> bool:
+        """Tell whether most records of the class take one line of a known form."""
+        properties = {f.emitted for f in plan.fields if f.kind == "property"}
+        fixed = {p.name for p in self._globals if usable_dimension(p.text.strip('"'))}
+        wanted = {name for names in self._sets for name in names}
+        metrics = [field for _, field, _ in self._metrics]
+        return (
+            not self._config.directives
+            and wanted <= properties | fixed
+            and all(name.isascii() and '"' not in quote(name)[1:-1] for name in wanted)
+            and sum(not field.log_only for field in metrics) <= MAX_DEFINITIONS
+            and not any(field.type in MANY or field.dimensions for field in metrics)
+        )
+
+    def native(self, plan: RecordPlan) -> Callable[[int, tuple[Any, ...], Notes | None], bytes]:
+        """Return the native encoder of the class, which leaves what is unusual to this one."""
+        order = [index for index, _, _ in self._metrics] + self._properties
+        definitions = [b""] * len(plan.fields)
+        fields = [native_field(field) for field in plan.fields]
+        for index, field, write in self._metrics:
+            if not field.log_only:
+                definitions[index] = definition(field).encode()
+            key, kind, optional, labels, _, unit_ns = fields[index]
+            kind = core.BIT if field.type == "bool" else kind
+            fields[index] = (key, kind, optional, labels, _in_range(write), unit_ns)
+        numbers = {field.emitted: index for index, field in enumerate(plan.fields)}
+        wanted = {name for names in self._sets for name in names}
+        sets = json_names(self._sets)
+        opens = [
+            f'{{"Namespace":{quote(name)},"Dimensions":{sets},"Metrics":['.encode()
+            for name in self._config.namespaces
+        ]
+        return core.LineEncoder(
+            b"",
+            fields,
+            self.encode,
+            self._config.max_line,
+            (
+                tuple(opens),
+                tuple(definitions),
+                tuple(order),
+                len(self._metrics),
+                "".join(f",{p.key}:{p.text}" for p in self._globals).encode(),
+                f'],{self._end}"Timestamp":'.encode(),
+                tuple(numbers[name] for name in wanted if name in numbers),
+            ),
+        )
+
     def _check_time(self, time_ns: int) -> None:
         earliest, latest = WINDOW_NS
         if not earliest <= time_ns - clock.time_ns() <= latest:
@@ -163,8 +219,7 @@ class _Encoder:
                     plain = False
                 else:
                     text = write(value)
-                    text = {"true": "1", "false": "0"}.get(text, text)
-                    observed, plain = [(text, 1)], True
+                    observed, plain = [(_BITS.get(text, text), 1)], True
             except NotANumberError:
                 self._tally.nan_skipped += 1
             except Exception as error:  # noqa: BLE001 -- a bad value costs its field only
@@ -308,6 +363,17 @@ def definition(field: FieldPlan) -> str:
     unit = f',"Unit":"{field.unit}"' if field.unit in UNITS else ""
     resolution = ',"StorageResolution":1' if field.high_resolution else ""
     return f'{{"Name":{quote(field.emitted)}{unit}{resolution}}}'
+
+
+_BITS = {"true": "1", "false": "0"}
+
+
+def _in_range(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    def number(value: Any) -> str:
+        text = write(value)
+        return in_range(_BITS.get(text, text))
+
+    return number
 
 
 def _merged(observed: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:

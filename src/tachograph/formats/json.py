@@ -21,7 +21,7 @@ from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
 from tachograph.formats.text import double, escape, quote, rfc3339
 from tachograph.formats.values import MAX_TEXT, text_of, writer_of
 
-__all__ = ["RESERVED", "Encoder", "FlatJson", "mark_dropped"]
+__all__ = ["RESERVED", "Encoder", "FlatJson", "mark_dropped", "native_field"]
 
 Encoder = Callable[[int, tuple[Any, ...], Notes | None], bytes]
 
@@ -89,11 +89,11 @@ class FlatJson:
         if core is None:
             msg = "The native core is not here: it was not built, or TACHO_PURE is set."
             raise RuntimeError(msg)
-        return core.FlatEncoder(
+        return core.LineEncoder(
             f'",{self._head(plan)}'.encode(),
-            [_native_field(field) for field in plan.fields],
+            [native_field(field) for field in plan.fields],
             self._careful_encoder(plan),
-            min(MAX_TEXT, self._max_line),
+            self._max_line,
         )
 
     def _head(self, plan: RecordPlan) -> str:
@@ -172,7 +172,7 @@ class FlatJson:
         return careful
 
 
-def _native_field(
+def native_field(
     field: FieldPlan,
 ) -> tuple[bytes, int, bool, tuple[tuple[Any, bytes], ...] | None, Callable[[Any], str], int]:
     """Return what the native encoder needs to know of a field."""

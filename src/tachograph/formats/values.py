@@ -82,6 +82,9 @@ def str_text(value: object) -> str:
     """A JSON string."""
     if not isinstance(value, str):
         raise _wrong("str", value)
+    if len(value) > MAX_TEXT:  # the careful path cuts it first
+        msg = f"expected at most {MAX_TEXT} characters, got {len(value)}"
+        raise ValueError(msg)
     return quote(value)
 
 

@@ -255,7 +255,7 @@ def _shorten(plan: RecordPlan, found: tuple[Route, ...]) -> None:
         return
     lines = getattr(_destinations[0].sink, "lines", None)
     encoder = found[0][0]
-    if isinstance(lines, native.Lines) and isinstance(encoder, native.FlatEncoder):
+    if isinstance(lines, native.Lines) and isinstance(encoder, native.LineEncoder):
         plan.direct.set_route(encoder, lines)
 
 
