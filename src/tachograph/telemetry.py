@@ -13,7 +13,6 @@ import atexit
 import contextlib
 import logging
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +23,7 @@ from typing import Any, Self
 from tachograph import logs, metrics
 from tachograph._base.document import Document
 from tachograph._base.env import read_bool, read_text
+from tachograph._base.forks import ForkLock
 from tachograph.errors import ConfigError
 from tachograph.formats import json, pretty, schema
 from tachograph.formats.cloudwatch import EmfConfig
@@ -143,7 +143,7 @@ class _Telemetry:
     def __init__(self, config: TelemetryConfig) -> None:
         self.config = config
         self.closed = False
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._plans: dict[RecordPlan, None] = {}
         everywhere = {"service_name": config.service, **config.globals}
         with contextlib.ExitStack() as undo:

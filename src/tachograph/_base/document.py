@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tachograph._base.forks import tell_in_children
 from tachograph._base.ratelimit import warn_once
 
 __all__ = ["Document"]
@@ -33,12 +34,17 @@ class Document:
     def __init__(self, path: Path, render: Callable[[bytes | None], bytes]) -> None:
         self._path = path
         self._render = render
+        self.forget_parent()
+        tell_in_children(self)
+        self.failures = 0
+        """How often a rewrite failed; the next `update` or `flush` tries again."""
+
+    def forget_parent(self) -> None:
+        """Begin anew in a forked child: what the parent is writing is the parent's."""
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._wanted = False
         self._running = False
-        self.failures = 0
-        """How often a rewrite failed; the next `update` or `flush` tries again."""
 
     @property
     def path(self) -> Path:
@@ -122,4 +128,6 @@ def _turn(directory: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        # Said aloud, for a child that was forked meanwhile has the descriptor too.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

@@ -6,14 +6,14 @@ Warnings go through the stdlib logger `tachograph`, so they land wherever the ap
 from __future__ import annotations
 
 import logging
-import threading
 
 from tachograph._base.clock import clock
+from tachograph._base.forks import ForkLock
 
 __all__ = ["RateLimit", "once", "reset_once", "warn_once"]
 
 _seen: set[str] = set()
-_lock = threading.Lock()
+_lock = ForkLock()
 
 
 def once(key: str) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from typing import Any, Protocol
 
+from tachograph._base.forks import ForkLock
 from tachograph._base.ratelimit import warn_once
 from tachograph.logs.directives import LevelChanges
 from tachograph.logs.line import JsonLine
@@ -28,7 +28,7 @@ class Observer(Protocol):
         ...
 
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _observers: tuple[Observer, ...] = ()
 _bridge: Bridge | None = None
 _level = LevelChanges()

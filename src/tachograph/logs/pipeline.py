@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from tachograph._base.forks import ForkLock
 from tachograph.logs.directives import Directives, LevelChanges
 from tachograph.logs.line import JsonLine
 from tachograph.logs.pretty import PrettyLine, is_colour_wanted
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LogPipeline", "setup"]
 
 _NO_GLOBALS: Mapping[str, str] = MappingProxyType({})
-_lock = threading.Lock()
+_lock = ForkLock()
 _active: LogPipeline | None = None
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable
 
+from tachograph._base.forks import tell_in_children
 from tachograph._base.ratelimit import warn_once
 
 __all__ = ["Deadlines", "deadlines"]
@@ -68,5 +68,4 @@ class Deadlines:
 
 
 deadlines = Deadlines()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=deadlines.forget_parent)
+tell_in_children(deadlines)

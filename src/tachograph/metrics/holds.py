@@ -6,11 +6,11 @@ closes and emits it, on whichever thread that happens.
 
 from __future__ import annotations
 
-import threading
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from tachograph._base.clock import clock
+from tachograph._base.forks import ForkLock
 from tachograph.formats.plan import Notes, RecordPlan
 from tachograph.metrics.deadlines import deadlines
 from tachograph.metrics.life import HELD, OPEN
@@ -125,7 +125,7 @@ class More:
     )
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._record: Any = None  # while its scope has ended and holds are open
         self._error: BaseException | None = None
         self._ended = 0

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import atexit
 import contextvars
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from tachograph._base.forks import ForkLock
 from tachograph._base.ratelimit import warn_once
 from tachograph._core import native
 from tachograph.formats.plan import Closed, Notes, RecordPlan
@@ -123,7 +123,7 @@ _sampled: tuple[Destination, ...] = ()  # the same, if any of them has a sampler
 # Where each class's lines go, learnt at its first record; emptied when destinations change, and
 # empty while a capture is open or nothing is attached.
 _routes: dict[RecordPlan, tuple[Route, ...]] = {}
-_lock = threading.Lock()
+_lock = ForkLock()
 _pending: deque[Closed] = deque(maxlen=_PENDING_LIMIT)
 _collector: contextvars.ContextVar[Collector | None] = contextvars.ContextVar(
     "tachograph_collector", default=None

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from tachograph._base.clock import clock
+from tachograph._base.forks import tell_in_children
 from tachograph._base.ratelimit import warn_once
 from tachograph._core import native
 from tachograph.metrics.compiler import RecordInfo, WideEventMeta, is_record_class
@@ -214,11 +215,28 @@ def _emit_leaked(record: Any) -> None:
         )
 
 
+class _Birth:
+    """When this process began; what was opened before a fork is the parent's to emit."""
+
+    def __init__(self) -> None:
+        self.ns = -1
+        tell_in_children(self)
+
+    def forget_parent(self) -> None:
+        """Note the time of the fork."""
+        self.ns = clock.monotonic_ns()
+
+
+_birth = _Birth()
+
+
 def emit_open_records() -> None:
     """Emit every record whose scope is still open; for the end of the process (LC-10)."""
     for record in gc.get_objects():
         # By type, not isinstance: foreign objects may answer `__class__` with a side effect.
-        if is_record_class(type(record)) and getattr(record, "_state", None) in (OPEN, HELD):
+        if not is_record_class(type(record)) or record._started_ns < _birth.ns:
+            continue
+        if getattr(record, "_state", None) in (OPEN, HELD):
             _emit_leaked(record)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import random
 from collections.abc import Callable
 from typing import Any
 
+from tachograph._base.forks import tell_in_children
 from tachograph._base.ratelimit import warn_once
 from tachograph.errors import ConfigError
 from tachograph.metrics.instruments import Outcome
@@ -81,9 +81,11 @@ class Sampling:
         self._slow_ns = None if keep_slower_than is None else round(keep_slower_than * 1e9)
         self._keep = keep
         self._random = random.Random(seed)  # noqa: S311 -- nothing secret depends on it
-        if hasattr(os, "register_at_fork"):
-            # A child must not keep the same records as its parent by the same numbers.
-            os.register_at_fork(after_in_child=self._random.seed)
+        tell_in_children(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: draw other numbers than the parent."""
+        self._random.seed()
 
     @property
     def rate(self) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-
+from tachograph._base.forks import ForkLock
 from tachograph._base.ratelimit import warn_once
 from tachograph.sinks.protocols import Target
 from tachograph.sinks.statistics import SinkStatistics
@@ -22,7 +21,7 @@ class ImmediateSink:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._accepted = self._written = self._lost = self._late = 0
         self._errors = self._bytes = 0
         self._closed = False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 
+from tachograph._base.forks import ForkLock
 from tachograph.sinks.statistics import SinkStatistics
 
 __all__ = ["MemorySink"]
@@ -19,7 +19,7 @@ class MemorySink:
 
     def __init__(self, *, max_bytes: int = 8 * 2**20) -> None:
         self._max_bytes = max_bytes
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._accepted = self._dropped = self._drained = self._late = 0

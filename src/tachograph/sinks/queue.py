@@ -13,13 +13,13 @@ import asyncio
 import atexit
 import errno
 import functools
-import os
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
 
+from tachograph._base.forks import tell_in_children
 from tachograph._base.ratelimit import warn_once
 from tachograph.sinks.block import Block
 from tachograph.sinks.lines import Lines
@@ -75,6 +75,7 @@ class QueueSink:
         self._mark_dropped = mark_dropped
         self._reset()
         _sinks.add(self)
+        tell_in_children(self)
 
     def _reset(self) -> None:
         # Reentrant: a signal handler or a finaliser may write while this thread is in `write`.
@@ -366,16 +367,9 @@ class QueueSink:
 _sinks: weakref.WeakSet[QueueSink] = weakref.WeakSet()
 
 
-def _after_fork_in_child() -> None:
-    for sink in list(_sinks):
-        sink.forget_parent()
-
-
 def _at_exit() -> None:
     for sink in list(_sinks):
         sink.close()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)
