@@ -334,12 +334,10 @@ def _sampling(rate: str) -> metrics.Sampling:
 
 
 def _emf_from_env(service: str, environ: Mapping[str, str] | None) -> EmfConfig:
-    namespaces = read_text("METRICS_NAMESPACE", environ) or service
-    sets = (read_text("METRICS_DIMENSIONS", environ) or "").split(";")
-    return EmfConfig(
-        namespaces=[name.strip() for name in namespaces.split(",")],
-        dimensions=[[n.strip() for n in names.split(",") if n.strip()] for names in sets],
-        log_group=read_text("METRICS_LOG_GROUP", environ) or None,
+    return EmfConfig.from_text(
+        read_text("METRICS_NAMESPACE", environ) or service,
+        dimensions=read_text("METRICS_DIMENSIONS", environ) or "",
+        log_group=read_text("METRICS_LOG_GROUP", environ),
     )
 
 

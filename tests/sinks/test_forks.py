@@ -184,7 +184,9 @@ def test_processes_that_roll_in_one_directory(tmp_path: Path, *, per_process: bo
     ticks = itertools.count()
     start = 1_705_312_800_000_000_000
     # A clock on which each reading is a quarter of a minute later: nearly each block rolls.
-    clock.replace(monotonic_ns=time.monotonic_ns, time_ns=lambda: start + next(ticks) * 15_000_000_000)
+    clock.replace(
+        monotonic_ns=time.monotonic_ns, time_ns=lambda: start + next(ticks) * 15_000_000_000
+    )
     config = tg.TelemetryConfig(service="s", telemetry_dir=directory, per_process=per_process)
     with tg.init_telemetry(config):
         emit(0, 2_000, pause=0.0002)

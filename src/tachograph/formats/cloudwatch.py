@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from tachograph.errors import ConfigError
 from tachograph.formats.text import double, quote
@@ -133,6 +133,30 @@ class EmfConfig:
                 problems.append(f"directive {directive.namespace!r}: expected at least one metric.")
         if problems:
             raise ConfigError("\n".join(problems))
+
+    @classmethod
+    def from_text(
+        cls, namespaces: str, *, dimensions: str = "", log_group: str | None = None
+    ) -> Self:
+        """Return a configuration from texts, as flags and variables have them.
+
+        Args:
+            namespaces: Separated by commas.
+            dimensions: Names separated by commas, sets by semicolons: `Operation,Status;Operation;`
+                are three sets, of which the last, empty one is no dimensions.
+            log_group: Its name.
+
+        Raises:
+            ConfigError: A value is none that CloudWatch takes.
+        """
+        return cls(
+            namespaces=[name.strip() for name in namespaces.split(",")],
+            dimensions=[
+                [name.strip() for name in names.split(",") if name.strip()]
+                for names in dimensions.split(";")
+            ],
+            log_group=log_group or None,
+        )
 
     def sets(self, own: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
         """Return the configured sets, each with each of a record's *own* ones.
