@@ -73,6 +73,7 @@ TESTED_BY: dict[str, str] = {
     "metrics/units": "metrics/test_declaration.py",
     "_base/gil": "sinks/test_queue.py",
     "sinks/block": "sinks/test_queue.py",
+    "sinks/writer": "sinks/test_queue.py",
     "sinks/protocols": "sinks/test_queue.py",
     "sinks/statistics": "sinks/test_queue.py",
     # The layers are tested by what a client and the record see of them.

@@ -8,7 +8,8 @@ General layout, data flowing one way:
     testing    for your tests and ours                       cli, scaffold, fleet: the tools
 """
 
-from tachograph import asgi
+from typing import TYPE_CHECKING, Any
+
 from tachograph._version import __version__
 from tachograph.errors import ConfigError, DeclarationError, TachographError
 from tachograph.formats.cloudwatch import EmfConfig
@@ -31,6 +32,9 @@ from tachograph.metrics import (
     timestamp,
 )
 from tachograph.telemetry import TelemetryConfig, TelemetryGuard, init_telemetry
+
+if TYPE_CHECKING:
+    from tachograph import asgi
 
 __all__ = [
     "ConfigError",
@@ -59,3 +63,13 @@ __all__ = [
     "timer",
     "timestamp",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load `tachograph.asgi` when it is first used: a tool or a batch job does without."""
+    if name == "asgi":
+        import tachograph.asgi  # noqa: PLC0415
+
+        return tachograph.asgi
+    msg = f"module 'tachograph' has no attribute {name!r}"
+    raise AttributeError(msg)

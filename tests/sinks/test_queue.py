@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import logging
 import os
@@ -434,3 +435,57 @@ def test_no_thread_before_the_first_line(tmp_path: Path) -> None:
     sink.close()
 
     assert before == after
+
+
+def test_a_forgotten_sink_writes_what_waits_and_its_thread_ends() -> None:
+    """Nobody has to close a sink that nobody refers to [SK-8]."""
+    target = Recording()
+    sink = QueueSink(target, name="forgotten")
+    sink.write(b"one\n")
+    sink.write(b"two\n")
+    del sink
+    gc.collect()
+    end = time.monotonic() + 5
+    while time.monotonic() < end and any(
+        thread.name == "tachograph-forgotten" for thread in threading.enumerate()
+    ):
+        time.sleep(0.005)
+
+    assert b"one\ntwo\n" == b"".join(target.blocks)
+    assert target.closed
+    assert not any(thread.name == "tachograph-forgotten" for thread in threading.enumerate())
+
+
+def test_an_observer_is_told_what_happens() -> None:
+    """Lines written, what waits and how idle the thread is; its own failures stay its own."""
+    told: list[tuple[str, float]] = []
+
+    def observe(event: str, value: float) -> None:
+        told.append((event, value))
+        raise ValueError
+
+    sink = QueueSink(Recording(), name="observed", observer=observe)
+    sink.write(b"one\n")
+    assert sink.flush()
+    sink.close()
+
+    assert ("written", 1) in told
+    assert ("queued", 0) in told
+    assert all(0 <= value <= 1 for event, value in told if event == "idle")
+
+
+class Recording:
+    """A target that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+        self.closed = False
+
+    def write(self, block: bytes) -> int:
+        self.blocks.append(block)
+        return len(block)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True

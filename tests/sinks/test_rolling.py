@@ -167,3 +167,32 @@ def test_a_forked_child_gets_a_file_of_its_own(tmp_path: Path) -> None:
     texts = {path.name.rpartition(".")[2]: path.read_text() for path in tmp_path.iterdir()}
 
     assert texts == {str(os.getpid()): "parent\nparent\n", str(child): "child\n"}
+
+
+def test_a_torn_line_of_a_dead_process_is_ended_first(tmp_path: Path) -> None:
+    """The next writer's first line does not stick to it."""
+    first = RollingFile(tmp_path, prefix="m", period=Period.HOUR)
+    first.write(b"whole\n")
+    assert first.path is not None
+    with first.path.open("ab") as file:
+        file.write(b'{"torn":')
+    second = RollingFile(tmp_path, prefix="m", period=Period.HOUR)
+    assert 6 == second.write(b"fresh\n")
+    assert 5 == second.write(b"more\n")
+
+    assert b'whole\n{"torn":\nfresh\nmore\n' == first.path.read_bytes()
+
+
+def test_a_line_that_is_given_up_is_ended_at_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk filled in its midst, and then there was no more time."""
+    target = RollingFile(tmp_path, prefix="m", period=Period.HOUR)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    assert 3 == target.write(b"abcdef\n")
+    monkeypatch.setattr(os, "write", write)
+    target.close()
+
+    assert target.path is not None
+    assert b"abc\n" == target.path.read_bytes()

@@ -6,8 +6,8 @@ to end. Closing turns each into a plain value.
 
 from __future__ import annotations
 
-import asyncio
 import enum
+import sys
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -33,11 +33,15 @@ def outcome_of(error: BaseException | None) -> Outcome:
     match error:
         case None:
             return Outcome.OK
-        case asyncio.CancelledError() | GeneratorExit():
+        case GeneratorExit():
             return Outcome.CANCELLED
         case KeyboardInterrupt() | SystemExit():
             return Outcome.EXIT
         case _:
+            # Not imported for this: where asyncio is not loaded, nothing of it was raised.
+            asyncio = sys.modules.get("asyncio.exceptions")
+            if asyncio is not None and isinstance(error, asyncio.CancelledError):
+                return Outcome.CANCELLED
             return Outcome.ERROR
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import re
@@ -62,6 +63,7 @@ class RollingFile:
         self._index = -1
         self._pid = 0
         self._mid_line = False
+        self._torn = False
         try:
             self._open()
         except OSError as error:
@@ -83,15 +85,26 @@ class RollingFile:
         if cut and not self._mid_line:
             # The file with the start of this line is gone; its end would be no line in the new one.
             return block.index(b"\n") + 1
-        taken = os.write(descriptor, block)
+        if self._torn:
+            # A newline first, in the same write: nobody else's line can come in between.
+            taken = os.write(descriptor, b"\n" + block) - 1
+            if taken < 0:
+                return 0
+            self._torn = False
+        else:
+            taken = os.write(descriptor, block)
         self._mid_line = taken > 0 and block[taken - 1] != 0x0A
-        return taken
+        return max(0, taken)
 
     def flush(self) -> None:
         """Nothing to do: each write went to the system already."""
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; a line that was given up in its midst is ended for the next writer."""
+        if self._mid_line and self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, b"\n")
+            self._mid_line = False
         self._release()
 
     def _current(self) -> int:
@@ -120,6 +133,7 @@ class RollingFile:
         self._index = seconds // self._seconds
         self._pid = os.getpid()
         self._mid_line = False
+        self._torn = _ends_in_a_line(path)
         try:
             self._retention.apply(self._directory, self._pattern, path)
         except OSError as error:
@@ -136,3 +150,19 @@ class RollingFile:
                 os.close(descriptor)
             except OSError as error:
                 warn_once(f"close {self._path}", f"Cannot close {self._path}: {error}")
+
+
+def _ends_in_a_line(path: Path) -> bool:
+    """Tell whether the last line of a file has no end: a process died while it wrote.
+
+    Blocks of whole lines are written by one call each, which other processes see at once and whole;
+    so no living writer shows up here, except one whose disk is full in the midst of a line.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:  # not ours to read
+        return False
