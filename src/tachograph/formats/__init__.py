@@ -1,7 +1,7 @@
 """A closed record to bytes: flat JSON, nested JSON, CloudWatch's embedded metrics, lines to read.
 
-`TelemetryConfig(metrics_format=...)` makes the usual one. These are for `metrics.Destination`, which
-sends records to a further place. A format knows no files.
+`TelemetryConfig(metrics_format=...)` makes the usual one. These are for `metrics.Destination`,
+which sends records to a further place. A format knows no files.
 """
 
 from tachograph.formats.cloudwatch import Directive, EmfConfig

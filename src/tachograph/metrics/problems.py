@@ -86,9 +86,7 @@ def problems_of_dimensions(
     return problems
 
 
-def _problem_of_own_dimension(
-    name: object, value: object, kinds: Mapping[object, str]
-) -> str | None:
+def _problem_of_own_dimension(name: str, value: object, kinds: Mapping[str, str]) -> str | None:
     # On the metric's line the dimension takes the place of a property; a number has no other.
     if kinds.get(name) == "metric":
         return f"dimension {name!r} is the name of a metric. Use another for one of them."
