@@ -72,8 +72,10 @@ def declare(
         if name not in annotations:
             if not isinstance(value, InstrumentSpec | MetricSpec | SlotSpec):
                 continue
+            found = len(problems)
             _check_instrument(where, value, problems)
-            declared.append(Declared(name, value))
+            if len(problems) == found:
+                declared.append(Declared(name, value))
             continue
         annotation = _resolve(annotations[name], body, frame)
         if annotation is None:
