@@ -16,7 +16,7 @@ from typing import Any
 from tachograph.formats.plan import Buckets, Summary
 from tachograph.metrics.statistics import statistics
 
-__all__ = ["Distribution", "Histogram", "Mean"]
+__all__ = ["Distribution", "Histogram", "Mean", "RejectedError"]
 
 RELATIVE_ERROR = 0.01
 _BASE = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
@@ -26,6 +26,18 @@ _KEPT = 1_000
 _LARGEST = 1.7976931348623157e308
 
 Number = int | float | Decimal | timedelta
+
+
+class RejectedError(TypeError):
+    """Something that is no number was added.
+
+    Attributes:
+        kept: The plain value of the other observations, None if there were none.
+    """
+
+    def __init__(self, reasons: list[str], kept: object) -> None:
+        super().__init__("; ".join(reasons))
+        self.kept = kept
 
 
 class _Observations:

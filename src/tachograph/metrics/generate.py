@@ -15,9 +15,9 @@ from typing import Any
 from tachograph._base.clock import clock
 from tachograph._base.compile import compile_functions
 from tachograph._core import native
-from tachograph.formats.observations import MANY
 from tachograph.formats.plan import Notes, RecordPlan
 from tachograph.metrics.declaration import Declared
+from tachograph.metrics.distributions import RejectedError
 from tachograph.metrics.fields import (
     MISSING,
     GaugeSpec,
@@ -266,13 +266,14 @@ def careful_closer(
         for plan, close in closers:
             try:
                 values.append(close(record, now, error, ended))
+            except RejectedError as failure:  # counted when it was added
+                values.append(failure.kept)
+                errors.append(f"{plan.emitted}: {failure}"[:200])
             except Exception as failure:  # noqa: BLE001 -- a bad value costs its field only
                 statistics.close_errors += 1
                 values.append(None)
                 reason = f"{type(failure).__name__}: {failure}"[:200]
-                if isinstance(failure, TypeError) and plan.type in MANY:
-                    reason = str(failure)[:200]  # says already what was expected
-                elif isinstance(failure, TypeError) and plan.type in ("list", "float"):
+                if isinstance(failure, TypeError) and plan.type in ("list", "float"):
                     reason = f"expected {plan.python_type or plan.type}"
                 errors.append(f"{plan.emitted}: {reason}")
         return tuple(values), Notes(errors=tuple(errors))

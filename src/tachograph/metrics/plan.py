@@ -10,7 +10,7 @@ from typing import Any
 
 from tachograph.formats.plan import FieldPlan
 from tachograph.metrics.declaration import Declared
-from tachograph.metrics.distributions import Distribution, Histogram, Mean
+from tachograph.metrics.distributions import Distribution, Histogram, Mean, RejectedError
 from tachograph.metrics.fields import (
     GaugeSpec,
     InstrumentSpec,
@@ -268,12 +268,12 @@ def _closed(many: Distribution | Mean | Histogram) -> object:
     """Return the plain value.
 
     Raises:
-        TypeError: Something that is no number was added; the other observations are lost with it
-            only if there were none.
+        RejectedError: Something that is no number was added; the other observations are in it.
     """
-    if many.rejected and many.close() is None:
-        raise TypeError("; ".join(many.rejected))
-    return many.close()
+    closed = many.close()
+    if many.rejected:
+        raise RejectedError(many.rejected, closed)
+    return closed
 
 
 def _closed_at(state: str) -> Callable[[Any], object]:
