@@ -56,7 +56,7 @@ def line(flat: FlatJson | None = None, notes: Notes | None = None, **values: Any
     closed = (START, tuple(values.get(name) for name in NAMES), notes)
     text = flat.encoder(Everything.__wide_event__.plan)(*closed)
     if core is not None:
-        twin = FlatJson(flat._globals, max_line=flat._max_line, native=not flat._native)
+        twin = FlatJson(flat.globals, max_line=flat._max_line, native=not flat._native)
         assert text == twin.encoder(Everything.__wide_event__.plan)(*closed)
     return text
 

@@ -71,6 +71,8 @@ class Emf:
     def __init__(self, config: EmfConfig, *, native: bool | None = None) -> None:
         self._native = core is not None if native is None else native
         self._config = config
+        self.globals = config.globals
+        """Properties written on every record."""
         self.tally = EmfTally()
         """Counts of values that could not be written."""
 

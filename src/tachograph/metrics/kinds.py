@@ -15,6 +15,8 @@ from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
+from tachograph.formats.quantities import Quantity
+
 __all__ = ["Kind", "kind_of"]
 
 _SCALARS: dict[type, tuple[str, str]] = {
@@ -46,6 +48,8 @@ def kind_of(annotation: object) -> Kind | str:
     inner, optional = _without_none(annotation)
     shown = _shown(inner)
     if isinstance(inner, type):
+        if inner is Quantity:
+            return Kind("metric", "float", optional, shown)
         if inner in _SCALARS:
             kind, name = _SCALARS[inner]
             return Kind(kind, name, optional, shown)
@@ -60,17 +64,19 @@ def kind_of(annotation: object) -> Kind | str:
         if elements and all(isinstance(k, Kind) and k.kind != "list" for k in kinds):
             return Kind("list", "list", optional, shown)
     return (
-        f"expected bool, int, float, str, an Enum, Decimal, datetime, timedelta, UUID, Path, an "
-        f"IP address, a list of these, or one of them `| None`, got `{shown}`"
+        f"expected bool, int, float, Decimal, Quantity, str, an Enum, datetime, timedelta, UUID, "
+        f"Path, an IP address, a list of these, or one of them `| None`, got `{shown}`"
     )
 
 
 def _without_none(annotation: object) -> tuple[Any, bool]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         arguments = typing.get_args(annotation)
-        rest = [a for a in arguments if a is not type(None)]
-        if len(rest) == 1 and len(rest) < len(arguments):
-            return rest[0], True
+        optional = type(None) in arguments
+        # `int | Quantity` is an int that a quantity may be assigned to.
+        rest = [a for a in arguments if a not in (type(None), Quantity)] or [Quantity]
+        if len(rest) == 1:
+            return rest[0], optional
     return annotation, False
 
 
