@@ -155,7 +155,7 @@ def test_lone_surrogates_do_not_lose_the_line() -> None:
 
 
 def test_globals_stand_before_the_fields_in_their_order() -> None:
-    """Head, globals, fields, trailer (metric formats 2.1)."""
+    """Head, globals, fields, trailer (metric formats 2.1, GD-1)."""
     found = json.loads(line(FlatJson({"service_name": "orders", "host": "h"}), count=1))
 
     assert ["timestamp", "record", "service_name", "host", "Count"] == list(found)

@@ -44,16 +44,19 @@ def documents(sink: MemorySink) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("rate", "n", "alpha"),
     [
-        (1.0, 1, 1),
-        (0.7, 1, 0.5714),
-        (0.5, 2, 1),
-        (0.4, 2, 0.5),
-        (0.3, 3, 0.6667),
-        (0.225, 4, 0.5556),
+        pytest.param(1.0, 1, 1, id="SA-1"),
+        pytest.param(0.7, 1, 0.5714, id="SA-2"),
+        pytest.param(0.5, 2, 1, id="SA-3"),
+        pytest.param(0.4, 2, 0.5, id="SA-4"),
+        pytest.param(0.3, 3, 0.6667, id="SA-5"),
+        pytest.param(0.225, 4, 0.5556, id="SA-6"),
     ],
 )
 def test_multiplicities(rate: float, n: int, alpha: float) -> None:
-    """Floor of 1/rate with probability alpha, else one more [SA-1 to SA-6]."""
+    """Floor of 1/rate with probability alpha, else one more.
+
+    One row each [SA-1, SA-2, SA-3, SA-4, SA-5, SA-6].
+    """
     assert n == multiplicity(rate, 0.0)
     assert n == multiplicity(rate, alpha - 0.001)
     if alpha < 1:

@@ -65,6 +65,18 @@ def test_a_number_without_a_unit_is_in_the_declared_one(events: CapturedEvents) 
     assert isinstance(events.one().size, int)
 
 
+def test_the_unit_is_its_text(events: CapturedEvents) -> None:
+    """99 declared in kilobytes are 99, and the schema says `Kilobytes` [UN-5]."""
+
+    class Sized(tg.WideEvent):
+        size: int = tg.metric(default=0, unit=tg.Unit.KILOBYTES)
+
+    Sized(size=99).emit()
+    (field,) = Sized.__wide_event__.fields
+
+    assert (99, "Kilobytes") == (events.one().size, field.unit)
+
+
 def test_a_default_may_bring_the_unit(events: CapturedEvents) -> None:
     """Then the field need not declare it again."""
     Transfer().emit()

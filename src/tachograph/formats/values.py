@@ -136,6 +136,8 @@ def text_of(value: object) -> str:  # noqa: PLR0911 -- a table
             return datetime_text(value)
         case tuple():  # an element with many observations
             return f"[{','.join(text_of(part) for part in value)}]"
+        case list():
+            return quote(",".join(str(part) for part in value))
         case _:
             return quote(str(value))
 

@@ -242,7 +242,7 @@ def _check_quantity(
 
 def _check_default(where: str, name: str, default: object, kind: Kind, problems: list[str]) -> None:
     expected = (kind.enum,) if kind.enum else _DEFAULTS.get(kind.type)
-    if kind.to_text is not None or expected is None:
+    if kind.to_text is not None or kind.closes or expected is None:
         return
     if not isinstance(default, expected) or (kind.type == "int" and isinstance(default, bool)):
         problems.append(

@@ -6,7 +6,7 @@ import builtins
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -41,6 +41,8 @@ class Kind:
     python_type: str
     enum: builtins.type[Enum] | None = None
     to_text: Callable[[Any], str] | None = None
+    closes: bool = False
+    """Whether a value is what its `__tachograph_close__` returns."""
 
 
 def kind_of(annotation: object) -> Kind | str:
@@ -57,6 +59,8 @@ def kind_of(annotation: object) -> Kind | str:
             return Kind("property", "enum", optional, shown, enum=inner)
         if inner in _AS_TEXT:
             return Kind("property", "str", optional, shown, to_text=str)
+        if hasattr(inner, "__tachograph_close__"):
+            return _closing(inner, optional)
     origin = typing.get_origin(inner)
     if origin in (list, tuple):
         elements = [a for a in typing.get_args(inner) if a is not Ellipsis]
@@ -65,8 +69,24 @@ def kind_of(annotation: object) -> Kind | str:
             return Kind("list", "list", optional, shown)
     return (
         f"expected bool, int, float, Decimal, Quantity, str, an Enum, datetime, timedelta, UUID, "
-        f"Path, an IP address, a list of these, or one of them `| None`, got `{shown}`"
+        f"Path, an IP address, a class with `__tachograph_close__`, a list of these, or one of "
+        f"them `| None`, got `{shown}`"
     )
+
+
+def _closing(cls: Any, optional: bool) -> Kind | str:
+    """Return the kind of what the objects of *cls* close to."""
+    try:
+        returned = typing.get_type_hints(cls.__tachograph_close__).get("return")
+    except Exception:  # noqa: BLE001 -- told as a problem of the declaration
+        returned = None
+    kind = kind_of(returned)
+    if isinstance(kind, str) or kind.closes or kind.type == "timedelta":
+        return (
+            f"expected `{cls.__qualname__}.__tachograph_close__` to be annotated with the plain "
+            f"type that it returns, got `{_shown(returned)}`"
+        )
+    return replace(kind, optional=optional or kind.optional, closes=True)
 
 
 def _without_none(annotation: object) -> tuple[Any, bool]:

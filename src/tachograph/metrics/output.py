@@ -261,7 +261,8 @@ def _route(
             _routes[plan] = found
             _shorten(plan, found)
     if collectors:
-        (_collector.get() or collectors[-1]).add(Closed(plan, time_ns, values, notes))
+        own = _collector.get()  # by identity: an empty one is false
+        (collectors[-1] if own is None else own).add(Closed(plan, time_ns, values, notes))
     elif not found:
         _wait(Closed(plan, time_ns, values, notes))
     return found

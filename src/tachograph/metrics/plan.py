@@ -241,6 +241,9 @@ def _plain(
         one = names[key] = timedelta(microseconds=(nanoseconds_of(unit) or 0) / 1000)
         source = ("READ_CALL", field.attribute, _divided(field.attribute, one))
         value = f"(None if {value} is None else {value} / {key})"
+    elif kind.closes:
+        source = ("READ_CALL", field.attribute, _own_close(field.attribute))
+        value = f"(None if {value} is None else {value}.__tachograph_close__())"
     elif kind.kind == "list":
         # A copy, so that what is appended later is not in this record.
         value = f"(None if {value} is None else list({value}))"
@@ -263,6 +266,14 @@ def _plain(
         python_type=kind.python_type,
     )
     return Closing(plan, value, names, source)
+
+
+def _own_close(attribute: str) -> Callable[[Any], Any]:
+    def value(record: Any) -> Any:
+        found = getattr(record, attribute)
+        return None if found is None else found.__tachograph_close__()
+
+    return value
 
 
 def _divided(attribute: str, one: timedelta) -> Callable[[Any], float | None]:
