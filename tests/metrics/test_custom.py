@@ -119,3 +119,13 @@ def test_a_list_is_copied_when_its_record_closes() -> None:
     (line,) = sink.drain()[0].splitlines()
 
     assert ["a"] == json.loads(line)["Tags"]
+
+
+def test_a_text_is_no_list(events: CapturedEvents) -> None:
+    """It is not taken for its characters, whichever path the record takes."""
+    for hold in (False, True):
+        with Measured(tags="abc") as measured:  # type: ignore[arg-type]
+            if hold:
+                measured.hold().release()
+
+    assert [["Tags: expected list, got str"]] * 2 == [event["_errors"] for event in events]

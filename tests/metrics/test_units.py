@@ -114,6 +114,26 @@ def test_a_default_of_another_family_is_refused() -> None:
             name: str = tg.metric(tg.Unit.SECONDS(5))  # type: ignore[assignment]
 
 
+def test_durations_take_quantities_of_time(events: CapturedEvents) -> None:
+    """A `timedelta` field is converted like any other, each to its own unit [UN-1, UN-2]."""
+
+    class Durations(tg.WideEvent):
+        short: timedelta | tg.Quantity | None = tg.metric(default=None)
+        long: timedelta | tg.Quantity | None = tg.metric(default=None, unit=tg.Unit.SECONDS)
+
+    Durations(short=timedelta(microseconds=12_345_678), long=timedelta(milliseconds=42)).emit()
+    Durations(short=tg.Unit.MICROSECONDS(170), long=tg.Unit.MILLISECONDS(42)).emit()
+    Durations(short=tg.Unit.BYTES(1), long=3).emit()  # type: ignore[arg-type]
+
+    assert [(12_345.678, 0.042), (0.17, 0.042), (None, None)] == [
+        (event.short, event.long) for event in events
+    ]
+    assert [
+        "short: promised `Milliseconds`, got `Bytes`",
+        "long: expected timedelta, got int",
+    ] == events.last["_errors"]
+
+
 def test_an_int_field_stays_one(events: CapturedEvents) -> None:
     """Four bits are half a byte, which the schema's `int` is not: left out, and told."""
 

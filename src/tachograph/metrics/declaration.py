@@ -231,7 +231,7 @@ def _check_quantity(
     where: str, default: Quantity, unit: str | None, kind: Kind, problems: list[str]
 ) -> None:
     """Check that a default with a unit can be written in the unit that was declared."""
-    if kind.type not in ("int", "float", "decimal"):
+    if kind.type not in ("int", "float", "decimal", "timedelta"):
         problems.append(f"{where}: `{kind.python_type}` takes no default with a unit.")
         return
     try:

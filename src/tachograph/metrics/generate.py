@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from tachograph._base.clock import clock
@@ -238,6 +239,13 @@ def scope_methods(
     return {"_opened": functions["_opened"], "_finish": functions["_finish"]}
 
 
+def _value_of(record: object, attribute: str) -> object:
+    try:
+        return attrgetter(attribute)(record)
+    except Exception:  # noqa: BLE001 -- it is only asked for a message
+        return None
+
+
 def careful_closer(
     closing: Sequence[Closing],
 ) -> Callable[..., tuple[tuple[Any, ...], Notes]]:
@@ -272,8 +280,12 @@ def careful_closer(
                 statistics.close_errors += 1
                 values.append(None)
                 reason = f"{type(failure).__name__}: {failure}"[:200]
-                if isinstance(failure, TypeError) and plan.type in ("list", "float"):
-                    reason = f"expected {plan.python_type or plan.type}"
+                value = _value_of(record, plan.attribute)
+                if isinstance(failure, TypeError) and not hasattr(value, "__tachograph_close__"):
+                    reason = str(failure)
+                    if plan.type in ("list", "float") and "promised" not in reason:
+                        expected = plan.python_type or plan.type
+                        reason = f"expected {expected}, got {type(value).__name__}"
                 errors.append(f"{plan.emitted}: {reason}")
         return tuple(values), Notes(errors=tuple(errors))
 

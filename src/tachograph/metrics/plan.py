@@ -237,16 +237,19 @@ def _plain(
     if type_ == "timedelta":
         unit = unit if text_of(unit) else Unit.MILLISECONDS
         type_ = "float"
-        key = f"one_{attribute.replace('.', '_')}"
+        own = attribute.replace(".", "_")
+        key = f"one_{own}"
         one = names[key] = timedelta(microseconds=(nanoseconds_of(unit) or 0) / 1000)
-        source = ("READ_CALL", field.attribute, _divided(field.attribute, one))
-        value = f"(None if {value} is None else {value} / {key})"
+        divided = names[f"divided_{own}"] = _divided(text_of(unit))
+        source = ("READ_CALL", field.attribute, _divided_at(field.attribute, divided, one))
+        value = f"(None if {value} is None else divided_{own}({value}, {key}))"
     elif kind.closes:
         source = ("READ_CALL", field.attribute, _own_close(field.attribute))
         value = f"(None if {value} is None else {value}.__tachograph_close__())"
     elif kind.kind == "list":
         # A copy, so that what is appended later is not in this record.
-        value = f"(None if {value} is None else list({value}))"
+        names["copied"] = _copied
+        value = f"(None if {value} is None else copied({value}))"
     elif kind.enum is not None and spec.numeric:
         source = ("READ_CALL", field.attribute, _member_value(field.attribute))
         value = f"(None if {value} is None else {value}.value)"
@@ -276,10 +279,24 @@ def _own_close(attribute: str) -> Callable[[Any], Any]:
     return value
 
 
-def _divided(attribute: str, one: timedelta) -> Callable[[Any], float | None]:
-    def value(record: Any) -> float | None:
+def _copied(value: Any) -> Any:
+    """Return a list of the elements; a text is none, and is left for the writer to refuse."""
+    return value if isinstance(value, str | bytes) else list(value)
+
+
+def _divided(unit: str | None) -> Callable[[Any, timedelta], Any]:
+    def divided(value: Any, one: timedelta) -> Any:
+        return value.into(unit) if value.__class__ is Quantity else value / one
+
+    return divided
+
+
+def _divided_at(
+    attribute: str, divided: Callable[[Any, timedelta], Any], one: timedelta
+) -> Callable[[Any], Any]:
+    def value(record: Any) -> Any:
         found = getattr(record, attribute)
-        return None if found is None else found / one
+        return None if found is None else divided(found, one)
 
     return value
 
