@@ -105,6 +105,16 @@ def test_what_matters_is_kept(
     assert 1 == sampling.decide(record, error=error, duration_ns=duration_ns)
 
 
+def test_what_is_kept_anyway_says_so(sinks: tuple[MemorySink, MemorySink]) -> None:
+    """Its rate is 1, not the sampler's: it was not drawn."""
+    attach([Destination(FlatJson(), sinks[0], sampler=Sampling(1e-9))])
+    with Request(server_error=True):
+        pass
+    (document,) = documents(sinks[0])
+
+    assert (1, 1) == (document["_weight"], document["_rate"])
+
+
 def test_an_assigned_outcome_is_an_error() -> None:
     """Any but Ok."""
     with capture_events(), Request() as record:

@@ -62,13 +62,13 @@ class ByteSink(Protocol):
 class Sampler(Protocol):
     """What a destination needs of a sampler."""
 
-    @property
-    def rate(self) -> float:
-        """The part of all records that it lets through."""
-        ...
+    def weigh(
+        self, record: Any, *, error: BaseException | None, duration_ns: int
+    ) -> tuple[float, int]:
+        """Return the part of such records that it lets through, and how many this one stands for.
 
-    def decide(self, record: Any, *, error: BaseException | None, duration_ns: int) -> int:
-        """Return how many records this one stands for, 0 to leave it out. Never raises."""
+        0 leaves it out. Never raises.
+        """
         ...
 
 
@@ -167,8 +167,9 @@ def choose(record: Any, error: BaseException | None, duration_ns: int) -> Weight
             weights.append(None)
             continue
         if sampler not in asked:
-            weight = 1 if kept else sampler.decide(record, error=error, duration_ns=duration_ns)
-            asked[sampler] = (1.0 if kept else sampler.rate, weight)
+            asked[sampler] = (
+                (1.0, 1) if kept else sampler.weigh(record, error=error, duration_ns=duration_ns)
+            )
         weights.append(asked[sampler])
     if all(weight is not None and not weight[1] for weight in weights):
         statistics.sampled_out += 1
