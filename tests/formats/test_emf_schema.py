@@ -42,7 +42,7 @@ def configurations(draw: st.DrawFn, texts: Sequence[str]) -> EmfConfig:
         dimensions=draw(st.lists(sets, min_size=1, max_size=3)),
         globals=GLOBALS,
         log_group=draw(st.sampled_from([None, "group"])),
-        max_line=draw(st.sampled_from([262_118, 262_118, 9_000])),
+        max_line=draw(st.sampled_from([262_118, 262_118, 4_500])),
     )
 
 
