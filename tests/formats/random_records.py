@@ -60,7 +60,8 @@ dims = st.sampled_from([(), (), (), (("Kind", "Foo"),), (("Kind", "Bar"), ("Type
 def records(draw: st.DrawFn) -> tuple[RecordPlan, tuple[Any, ...], Notes | None]:
     """A random class with random values."""
     taken = {"timestamp", "record", "Kind", "Type", "_aws"}
-    fields, values = [], []
+    fields: list[FieldPlan] = []
+    values: list[Any] = []
     for number in range(draw(st.sampled_from([0, 0, 0, 101, 140]))):
         fields.append(FieldPlan(f"w-{number}", f"w-{number}", "metric", "int", None, True))
         values.append(number)
