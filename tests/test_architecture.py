@@ -70,7 +70,6 @@ TESTED_BY: dict[str, str] = {
     "metrics/record": "metrics/test_lifecycle.py",
     "metrics/scope": "metrics/test_lifecycle.py",
     "metrics/statistics": "metrics/test_current.py",
-    "metrics/units": "metrics/test_declaration.py",
     "_base/gil": "sinks/test_queue.py",
     "sinks/block": "sinks/test_queue.py",
     "sinks/writer": "sinks/test_queue.py",

@@ -126,7 +126,7 @@ def test_a_field_without_any_number_tells_why(events: CapturedEvents) -> None:
     with Job() as job:
         job.db.add("x")  # type: ignore[arg-type]
 
-    assert ["Db: TypeError: expected a number, got str"] == events.one(Job)["_errors"]
+    assert ["Db: expected a number, got str"] == events.one(Job)["_errors"]
 
 
 def test_other_numbers_and_infinities() -> None:
