@@ -14,7 +14,7 @@ from typing import Any
 
 from tachograph.errors import CommandError
 
-__all__ = ["Declared", "Schema"]
+__all__ = ["Declared", "Schema", "entries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Schema:
         """
         records: dict[str, dict[str, Declared]] = {}
         for path in documents:
-            for entry in _entries(path):
+            for entry in entries(path):
                 fields = records.setdefault(entry["record"], {})
                 for item in entry["fields"]:
                     units = (item["unit"],) if item.get("unit") else ()
@@ -82,19 +82,29 @@ class Schema:
         return Schema(records)
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
+def entries(path: Path) -> list[dict[str, Any]]:
+    """Return the record classes of the document at *path*, every version of each.
+
+    Raises:
+        CommandError: It cannot be read or is no schema document.
+    """
     try:
         document = json.loads(path.read_bytes())
-        entries = document["records"]
+        found = list(document["records"])
         # One look at everything that is used, so that a damaged document fails here, by name.
-        for entry in entries:
-            _ = entry["record"], [(f["name"], f["kind"], f["type"]) for f in entry["fields"]]
+        for entry in found:
+            _ = entry["record"] + "", [_checked(field) for field in entry["fields"]]
     except OSError as error:
         raise CommandError(f"Cannot read the schema {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CommandError(
             f"{path} is not a schema document: expected "
-            '`{"tachograph_schema":1,"records":[...]}` as a service writes it. '
-            "Remove it, and columns are inferred from the lines."
+            '`{"tachograph_schema":1,"records":[...]}` as a service writes it and '
+            "`tacho schema --json` prints it."
         ) from error
-    return list(entries)
+    return found
+
+
+def _checked(field: dict[str, Any]) -> str:
+    texts: str = field["name"] + field["kind"] + field["type"] + (field.get("unit") or "")
+    return texts + (field.get("doc") or "") + "".join(field.get("parts") or ())
