@@ -12,7 +12,7 @@ HOSTILE = "a\x1b]0;owned\x07\x9b31m\x7f\u202e\u2028ü\n"
 
 
 def test_what_steers_a_terminal_is_shown_as_its_escape() -> None:
-    """Escape, bell, C1 controls, delete, bidirectional overrides and line breaks are made visible."""
+    """Controls of either kind, bidirectional overrides and line breaks are made visible."""
     assert "a\\x1b]0;owned\\x07\\x9b31m\\x7f\\u202e\\u2028ü\\n" == printable(HOSTILE)
     assert "a\\x1b\n" == printable("a\x1b\n", keep="\n")
 

@@ -70,7 +70,7 @@ def test_a_module_is_described(module: str, capsys: pytest.CaptureFixture[str]) 
         "\n"
         "name       kind      type     unit          optional  meaning\n"
         "─────────  ────────  ───────  ────────────  ────────  "
-        "────────────────────────────────────────────────────────────────────\n"
+        "───────────────────────────────────────────────────────────────────\n"
         "Duration   metric    float    Milliseconds\n"
         "Operation  property  enum\n"
         "Wait       metric    summary                yes       "
@@ -123,7 +123,7 @@ def test_a_compatible_change_is_told(
     Path("old.json").write_text(json.dumps(document))
     printed = show(capsys, module, "--check", "old.json")
 
-    assert "Compatible with old.json: 1 records, 4 fields.\nAdded: Order.Duration\n" == printed
+    assert "Compatible with old.json: 1 record, 4 fields.\nAdded: Order.Duration\n" == printed
     assert {
         "compatible": True,
         "breaks": [],
@@ -232,7 +232,7 @@ def test_mistakes_are_explained(
 def test_the_current_directory_is_searched(module: str, tmp_path: Path) -> None:
     """As with uvicorn no PYTHONPATH is needed; what the module prints goes to stderr."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    command = [Path(sys.executable).with_name("tacho"), "schema", module, "--json"]
+    command = [str(Path(sys.executable).with_name("tacho")), "schema", module, "--json"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
     )

@@ -166,6 +166,10 @@ def _markdown(entry: Entry) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _cell(text: str) -> str:
     return printable(text).replace("|", "\\|")
 
@@ -195,7 +199,8 @@ def _show_comparison(
             print(f"{mark}{printable(name)}: {printable(one.what)}\n    {printable(one.fix)}")
     else:
         fields = sum(len(entry["fields"]) for entry in records)
-        print(f"Compatible with {against}: {len(records)} records, {fields} fields.")
+        counts = f"{_counted(len(records), 'record')}, {_counted(fields, 'field')}"
+        print(f"Compatible with {against}: {counts}.")
     for what, names in (("Added", found.added), ("No longer optional", found.eased)):
         if names:
             print(f"{chr(10) if count else ''}{what}: {printable(', '.join(names))}")

@@ -51,7 +51,7 @@ class Comparison:
 
 
 def compare(old: Iterable[Entry], new: Iterable[Entry]) -> Comparison:
-    """Return what readers of *old* meet in *new*; of several versions of a class, the last counts."""
+    """Return what readers of *old* meet in *new*; of a class's versions the last counts."""
     before = {entry["record"]: entry for entry in old}
     after = {entry["record"]: entry for entry in new}
     breaks: list[Break] = []
