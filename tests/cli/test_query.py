@@ -153,7 +153,7 @@ def test_tables_shows_what_can_be_asked(
     printed = ask(capsys, "--tables", telemetry)
     (found,) = json.loads(ask(capsys, "--tables", "--json", telemetry))
 
-    assert printed.startswith("RequestMetrics: 2 lines\n\ncolumn ")
+    assert printed.startswith("RequestMetrics: 2 records\n\ncolumn ")
     assert "Duration             DOUBLE     Milliseconds  Until the last byte.\n" in printed
     assert {
         "name": "Duration",

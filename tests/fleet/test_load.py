@@ -157,11 +157,11 @@ def test_a_last_line_without_a_newline_counts(events: Ask, make_line: Line) -> N
 def test_what_is_no_wide_event_is_counted(events: Ask, make_line: Line) -> None:
     """Log lines, other JSON, text and bytes in between cost nothing but themselves."""
     log = '{"timestamp":"2026-01-02T03:04:05Z","level":"INFO","message":"hi"}\n'
-    no_time = '{"timestamp":"soon","record":"A"}\n'
-    text = make_line("A") + log + no_time + "5\n[1]\nText\n\n\r\n"
+    no_name = '{"timestamp":"2026-01-02T03:04:05Z","record":5}\n{"record":"A"}\n'
+    text = make_line("A") + log + no_name + "5\n[1]\nText\n\n\r\n"
     found = events(text.encode() + b"\xff\xfe\n" + make_line("A").encode())
 
-    assert Skipped(torn=0, damaged=2, other=4) == found.skipped
+    assert Skipped(torn=0, damaged=2, other=5) == found.skipped
     assert [("A", 2)] == [(r.name, r.lines) for r in found.records]
 
 

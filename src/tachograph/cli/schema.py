@@ -140,16 +140,9 @@ def _heading(entry: Entry) -> str:
 
 
 def _table(entry: Entry) -> str:
-    shown = _rows(entry)
-    # A column that is empty all the way down tells nothing.
-    used = [i for i, _ in enumerate(TITLES) if i == 0 or any(row[i] for row in shown)]
-    prose = used[-1] == len(TITLES) - 1
-    body = table.render(
-        [TITLES[i] for i in used],
-        [[row[i] for i in used] for row in shown],
-        shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
-        prose=prose,
-    )
+    rows = _rows(entry)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    body = table.render(*table.used(TITLES, rows), width, prose=any(row[-1] for row in rows))
     heading = printable(_heading(entry))
     return f"{printable(entry['record'])}{': ' if heading else ''}{heading}\n\n{body}"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tachograph.cli.printable import columns, printable
 
-__all__ = ["cell", "render", "title"]
+__all__ = ["cell", "render", "title", "used"]
 
 ABSENT = "-"
 
@@ -115,6 +115,12 @@ def render(
         + "\n"
         for line in lines
     )
+
+
+def used(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return *titles* and *rows* without columns that are empty all the way down."""
+    kept = [i for i in range(len(titles)) if any(row[i] for row in rows)] or [0]
+    return [titles[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 def _padded(text: str, size: int, to_right: bool) -> str:

@@ -7,8 +7,8 @@ field may have been declared in more than one way: then all its units are known,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,22 @@ class Declared:
 
     Attributes:
         kind: `metric`, `property` or `list`.
-        type: As in the document: `bool int float decimal str enum datetime list distribution`….
+        type: As in the document: `bool int float decimal str enum datetime list distribution`…,
+            or `number` where only a unit is known.
         units: Every unit it was ever declared with; more than one means that values are mixed.
         doc: The latest documentation.
+        optional: Whether a line may lack it.
+        parts: For many observations: the names of their count, sum and so on in a flat line.
+        certain: Whether a view has the column though no line has it.
     """
 
     kind: str
     type: str
     units: tuple[str, ...] = ()
     doc: str = ""
+    optional: bool = False
+    parts: tuple[str, ...] = ()
+    certain: bool = True
 
     @property
     def unit(self) -> str | None:
@@ -41,7 +48,27 @@ class Declared:
     def also(self, later: Declared) -> Declared:
         """Return this field with a *later* declaration of it taken in."""
         units = tuple(dict.fromkeys((*self.units, *later.units)))
-        return Declared(later.kind, later.type, units, later.doc or self.doc)
+        return replace(
+            later,
+            units=units,
+            doc=later.doc or self.doc,
+            optional=later.optional or self.optional,
+            parts=later.parts or self.parts,
+        )
+
+    def columns(self, name: str) -> Iterator[tuple[str, Declared]]:
+        """Yield the columns in which flat lines have the field that is called *name*."""
+        alone = self.type not in ("summary", "histogram")
+        if alone or not self.parts:
+            yield name, replace(self, certain=alone)
+        for number, part in enumerate(self.parts):
+            what = ("Count", "Sum", "Least", "Most", "Median", "99th percentile")[number]
+            units = self.units if number else ()
+            doc = f"{what} of {name}. {self.doc}".rstrip()
+            yield (
+                part,
+                Declared("metric", "float" if number else "int", units, doc, certain=not alone),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +90,14 @@ class Schema:
                 fields = records.setdefault(entry["record"], {})
                 for item in entry["fields"]:
                     units = (item["unit"],) if item.get("unit") else ()
-                    new = Declared(item["kind"], item["type"], units, item.get("doc", ""))
+                    new = Declared(
+                        item["kind"],
+                        item["type"],
+                        units,
+                        item.get("doc") or "",
+                        bool(item.get("optional")),
+                        tuple(item.get("parts") or ())[:6],
+                    )
                     old = fields.get(item["name"])
                     fields[item["name"]] = old.also(new) if old else new
         return cls(records)
@@ -72,13 +106,21 @@ class Schema:
         """Return the fields of *record*, none where it is not described."""
         return self.records.get(record, {})
 
+    def columns(self, record: str) -> Mapping[str, Declared]:
+        """Return what flat lines of *record* have, in order: fields, or parts of fields."""
+        return {
+            column: declared
+            for name, field in self.of(record).items()
+            for column, declared in field.columns(name)
+        }
+
     def with_units(self, announced: Mapping[str, Mapping[str, str]]) -> Schema:
-        """Return the schema with units that a stream announced, for fields without any."""
+        """Return the schema with units that lines told, for fields that are not declared."""
         records = {name: dict(fields) for name, fields in self.records.items()}
         for record, units in announced.items():
             fields = records.setdefault(record, {})
             for name, unit in units.items():
-                fields.setdefault(name, Declared("metric", "float", (unit,)))
+                fields.setdefault(name, Declared("metric", "number", (unit,), optional=True))
         return Schema(records)
 
 
