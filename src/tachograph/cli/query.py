@@ -2,6 +2,9 @@
 
 Each record class is a view of its name, each field a column; `tacho query --tables` shows them
 with types and units. Without a question an overview is shown. The SQL is DuckDB's.
+
+Flat, nested and EMF lines are read, mixed as they come, also gzipped; in the latter two formats
+`metrics.schema.json` tells which class a line is of.
 """
 
 from __future__ import annotations
@@ -44,11 +47,10 @@ More:
   tacho query "FROM RequestMetrics WHERE RequestId = '6f1c...'" --dir telemetry
   tacho query "SELECT Operation, median(Duration) FROM RequestMetrics GROUP BY ALL" metrics.log.*
   kubectl logs deploy/orders | tacho query "SELECT count(*) FROM RequestMetrics" - --json
+  tacho query "FROM RequestMetrics" --dir telemetry --csv > requests.csv
 
 exit codes: 0 answered, 1 error, 2 wrong usage
 """
-
-GZIP = b"\x1f\x8b"
 
 TITLES = ("column", "type", "unit", "meaning")
 
@@ -144,10 +146,8 @@ def _with_stdin(paths: Sequence[Path]) -> Iterator[list[Path]]:
         yield list(paths)
         return
     with tempfile.TemporaryDirectory(prefix="tachograph-") as scratch:
-        first = sys.stdin.buffer.read(2)
-        piped = Path(scratch) / ("stdin.gz" if first == GZIP else "stdin")
+        piped = Path(scratch) / "stdin"
         with piped.open("wb") as file:
-            file.write(first)
             shutil.copyfileobj(sys.stdin.buffer, file)
         yield [piped if path == Path("-") else path for path in paths]
 
