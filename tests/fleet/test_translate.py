@@ -44,12 +44,12 @@ class Order(tg.WideEvent, rename="PascalCase"):
     pool = tg.mean(unit=tg.Unit.SECONDS)
     bytes_sent = tg.histogram(unit=tg.Unit.BYTES)
     quiet: int = tg.metric(7, log_only=True)
-    hits: int | None = tg.metric(None, dimensions={"Tier": "Memory"})
-    misses: int | None = tg.metric(None, dimensions={"Tier": "Disk"})
+    hits: int | None = tg.metric(default=None, dimensions={"Tier": "Memory"})
+    misses: int | None = tg.metric(default=None, dimensions={"Tier": "Disk"})
 
 
 class Tick(tg.WideEvent):
-    beat: int = tg.metric(0, unit=tg.Unit.COUNT)
+    beat: int = tg.metric(default=0, unit=tg.Unit.COUNT)
 
 
 MANY = RecordPlan(

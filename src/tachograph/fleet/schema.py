@@ -142,8 +142,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
         raise CommandError(
             f"{path} is not a schema document: expected "
             '`{"tachograph_schema":1,"records":[...]}` as a service writes it and '
-            "`tacho schema --json` prints it. Where there is none, `tacho query` takes columns from "
-            "the lines."
+            "`tacho schema --json` prints it. Without one, `tacho query` takes columns from lines."
         ) from error
     return found
 
