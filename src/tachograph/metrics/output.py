@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from tachograph._base.clock import clock
 from tachograph._base.forks import ForkLock
 from tachograph._base.ratelimit import warn_once
 from tachograph._core import native
 from tachograph.formats.plan import Closed, Notes, RecordPlan
+from tachograph.formats.schema import announcement
 from tachograph.metrics.statistics import statistics
 from tachograph.metrics.strict import complain
 
@@ -84,9 +86,11 @@ class Destination:
         on_first: Called with the plan when a class is first emitted here; for the schema file.
         sampler: Decides which records come here; None for all. Destinations that share one get the
             same records.
+        announce_schema: Write a line with a class's units before its first record, for a stream
+            that no schema file lies beside.
     """
 
-    __slots__ = ("_encoders", "_format", "_on_first", "_write", "sampler", "sink")
+    __slots__ = ("_announces", "_encoders", "_format", "_on_first", "_write", "sampler", "sink")
 
     def __init__(
         self,
@@ -95,7 +99,9 @@ class Destination:
         *,
         on_first: Callable[[RecordPlan], None] | None = None,
         sampler: Sampler | None = None,
+        announce_schema: bool = False,
     ) -> None:
+        self._announces = announce_schema
         self._format = format
         self.sink = sink
         self.sampler = sampler
@@ -113,6 +119,8 @@ class Destination:
         encode = self._encoders.get(plan)
         if encode is None:
             encode = self._encoders[plan] = self._format.encoder(plan)
+            if self._announces:
+                self._write(announcement(plan, clock.time_ns()))
             if self._on_first is not None:
                 self._on_first(plan)
         return encode, self._write
