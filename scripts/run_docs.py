@@ -37,6 +37,9 @@ COVERED: dict[str, str] = {
     "make load": "tests/test_make.py::test_every_target_is_there",
     "make format": "tests/test_make.py::test_every_target_is_there",
     "make clean": "tests/test_make.py::test_every_target_is_there",
+    "python orders.py --orders 1000 --telemetry-dir telemetry": (
+        "tests/test_cloudwatch_example.py::test_all_to_files_and_a_sample_to_cloudwatch"
+    ),
 }
 """Lines of shell that are not run from a document, with the test that covers each."""
 

@@ -20,6 +20,7 @@ DOCUMENTS = sorted(
         REPOSITORY / "CONTRIBUTING.md",
         REPOSITORY / "AGENTS.md",
         *(REPOSITORY / "docs").rglob("*.md"),
+        *(REPOSITORY / "examples").rglob("*.md"),
         *SKILLS.rglob("*.md"),
     ]
 )

@@ -319,3 +319,36 @@ def test_bad_variables_are_told(environ: dict[str, str], message: str) -> None:
     """What was expected and what came."""
     with pytest.raises(tg.ConfigError, match=message):
         tg.TelemetryConfig.from_env(service="s", environ=environ)
+
+
+ANNOUNCING = """
+config = tg.TelemetryConfig(service="shop", announce_schema=True, telemetry_dir={directory})
+class Order(tg.WideEvent):
+    size: int = tg.metric(1, unit=tg.Unit.BYTES)
+with tg.init_telemetry(config):
+    for _ in range(2):
+        Order().emit()
+        Job(name="a").emit()
+"""
+
+
+def test_a_stream_announces_each_class_once() -> None:
+    """With `announce_schema` a line of units stands before the first record of a class (S-2)."""
+    done = run(ANNOUNCING.format(directory=None))
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert [
+        ("tachograph.schema", "Order", ["size=Bytes"]),
+        ("Order", None, None),
+        ("tachograph.schema", "Job", []),
+        ("Job", None, None),
+        ("Order", None, None),
+        ("Job", None, None),
+    ] == [(line["record"], line.get("of"), line.get("units")) for line in found]
+
+
+def test_files_need_no_announcement(directory: Path) -> None:
+    """Beside rolled files lies the schema document, so that their lines are records only (S-2)."""
+    run(ANNOUNCING.format(directory=f"Path({str(directory)!r})"))
+
+    assert ["Order", "Job"] * 2 == [line["record"] for line in lines(directory, "metrics.log.*")]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
+import types
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -110,3 +114,85 @@ def test_the_clock_moves_on_demand_only() -> None:
     assert wall == 6_500_000_000
     assert stepped == 1
     assert clock.time_ns() > wall
+
+
+def test_records_of_a_thread_pool_are_captured() -> None:
+    """A worker thread has no context of the test; the innermost open block gets them [TU-1]."""
+    with capture_events() as events, ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: Job(job_name="pooled").emit()).result()
+
+    assert "pooled" == events.one(Job).job_name
+
+
+def test_a_block_sees_no_task_of_another() -> None:
+    """A task that outlives the block it was started in stays with that one [TU-2]."""
+
+    async def late(go: asyncio.Event) -> None:
+        await go.wait()
+        Job(job_name="late").emit()
+
+    async def both() -> tuple[list[str], list[str]]:
+        go = asyncio.Event()
+        with capture_events() as first:
+            task = asyncio.ensure_future(late(go))
+            await asyncio.sleep(0)
+        with capture_events() as second:
+            Job(job_name="own").emit()
+            go.set()
+            await task
+        return [e.job_name for e in first], [e.job_name for e in second]
+
+    assert (["late"], ["own"]) == asyncio.run(both())
+
+
+def test_a_misspelt_field_is_told_with_the_nearest() -> None:
+    """`latencyy` names `latency` [TU-3]."""
+
+    class Call(tg.WideEvent):
+        latency: float = 0.0
+
+    with capture_events() as events, Call():
+        pass
+
+    with pytest.raises(AttributeError, match=r"'latencyy'\. Did you mean latency\?"):
+        events.one(Call).latencyy  # noqa: B018
+
+
+def test_a_moved_clock_is_exact() -> None:
+    """Three seconds inside a timer are 3,000 ms [TU-4]."""
+
+    class Timed(tg.WideEvent):
+        took = tg.timer(unit=tg.Unit.MILLISECONDS)
+
+    with capture_events() as events, FakeClock() as time, Timed():
+        time.advance(3)
+
+    assert 3_000 == events.one(Timed).took
+
+
+def test_a_hundred_nested_children() -> None:
+    """One line, the fields in their order, however deep the children are [TU-5]."""
+
+    class Leaf(tg.WideEvent):
+        f0: int = 0
+
+    cls: Any = Leaf
+    for depth in range(1, 101):
+        cls = _around(cls, depth)
+    with capture_events() as events, cls() as record:
+        at = record
+        while hasattr(at, "inner"):
+            at = at.inner
+        at.f0 = 7
+
+    assert [f"f{depth}" for depth in range(100, -1, -1)] == list(events.last)[2:]
+    assert 7 == events.last["f0"]
+
+
+def _around(child: Any, depth: int) -> Any:
+    def body(namespace: Any) -> None:
+        namespace["__annotations__"] |= {f"f{depth}": int, "inner": child}
+        namespace[f"f{depth}"] = 0
+        namespace["inner"] = tg.slot()
+
+    return types.new_class(f"Level{depth}", (tg.WideEvent,), exec_body=body)

@@ -17,6 +17,7 @@ from tachograph.logs import get_logger
 from tachograph.metrics import (
     Counter,
     Outcome,
+    Quantity,
     Sampling,
     Unit,
     WideEvent,
@@ -42,6 +43,7 @@ __all__ = [
     "DeclarationError",
     "EmfConfig",
     "Outcome",
+    "Quantity",
     "Sampling",
     "TachographError",
     "TelemetryConfig",

@@ -61,6 +61,8 @@ class TelemetryConfig:
             guard closes their sinks.
         per_process: Put the process id into file names, for several processes in one directory that
             are read apart. Without it they share the files, line by line.
+        announce_schema: On a stream, a line with a class's units before its first record; beside
+            files there is `metrics.schema.json`, and a person at a terminal needs neither.
         pretty: Lines for a person instead of JSON, only without a directory; None: when the stream
             is a terminal.
 
@@ -77,6 +79,7 @@ class TelemetryConfig:
     sampling: metrics.Sampling | None = None
     destinations: Sequence[metrics.Destination] = ()
     per_process: bool = False
+    announce_schema: bool = False
     pretty: bool | None = None
 
     def __post_init__(self) -> None:
@@ -162,7 +165,13 @@ class _Telemetry:
             )
             self.schema = self._schema_file()
             main = metrics.Destination(
-                self.format, self.metrics_sink, on_first=self._note, sampler=config.sampling
+                self.format,
+                self.metrics_sink,
+                on_first=self._note,
+                sampler=config.sampling,
+                announce_schema=(
+                    config.announce_schema and config.telemetry_dir is None and not metrics_pretty
+                ),
             )
             metrics.attach([main, *config.destinations])
             undo.callback(metrics.detach)

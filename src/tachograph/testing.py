@@ -22,8 +22,7 @@ from tachograph._base.clock import clock
 from tachograph.formats.json import FlatJson
 from tachograph.formats.plan import Closed, RecordPlan
 from tachograph.metrics import WideEvent
-from tachograph.metrics.output import capture_into
-from tachograph.metrics.statistics import statistics
+from tachograph.metrics.output import capture_into, set_strict
 
 __all__ = [
     "CapturedEvent",
@@ -191,13 +190,18 @@ def capture_logs() -> Iterator[list[dict[str, Any]]]:
 
 @contextlib.contextmanager
 def strict() -> Iterator[None]:
-    """Raise where production counts: at writes to an emitted record or outside any scope."""
-    before = statistics.strict
-    statistics.strict = True
+    """Raise where production counts and goes on.
+
+    A write to an emitted record, or outside any scope, raises where it is made. A value that its
+    record has to leave out raises at the end of the scope, once the rest is written: of the wrong
+    type or unit, no number in a distribution, an extra key that is taken, a dimension without a
+    value, a global that hides behind a field.
+    """
+    before = set_strict(True)
     try:
         yield
     finally:
-        statistics.strict = before
+        set_strict(before)
 
 
 class FakeClock:

@@ -71,7 +71,7 @@ def test_help_imports_no_command() -> None:
         ([], "usage: tacho COMMAND"),
         (
             ["quer"],
-            "There is no command `quer`; there are: new, query. Did you mean `tacho query`?",
+            "There is no command `quer`; there are: new, query, schema. Did you mean",
         ),
         (["query", "--nope"], "unrecognized arguments: --nope"),
         (["--nope"], "unrecognized arguments: --nope"),

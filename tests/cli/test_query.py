@@ -125,6 +125,53 @@ def test_csv_has_plain_titles(telemetry: Path, capsys: pytest.CaptureFixture[str
     ] == rows
 
 
+def test_tables_are_csv_too(telemetry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--tables --csv` has a line a column, for a spreadsheet or a diff."""
+    printed = ask(capsys, "--tables", "--csv", telemetry)
+
+    assert printed.startswith("record,column,type,unit,doc\nRequestMetrics,timestamp,TIMESTAMP,,")
+    assert "RequestMetrics,Duration,DOUBLE,Milliseconds,Until the last byte.\n" in printed
+
+
+def test_names_and_values_cannot_steer_the_terminal(
+    telemetry: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Views, columns, values and messages show escape sequences instead of sending them."""
+    (telemetry / "metrics.log.2026-01-02-03-05").write_text(
+        '{"timestamp":1,"record":"A\\u001b[2J","dura\\u001b]0;x\\u0007":"\\u009b1m"}\n'
+    )
+    shown = ask(capsys, "--tables", telemetry) + ask(capsys, telemetry)
+    shown += ask(capsys, 'FROM "A\x1b[2J"', telemetry)
+    shown += ask(capsys, 'FROM "A\x1b[2J"', "--json", telemetry)
+    code = main(["query", 'SELECT dura FROM "A\x1b[2J"', str(telemetry)])
+    shown += capsys.readouterr().err
+
+    assert 1 == code
+    assert "A\\x1b[2J: 1 record\n" in shown
+    assert "Nearest: `dura\\x1b]0;x\\x07`" in shown
+    assert {"\n"} == {c for c in shown if not c.isprintable()}
+
+
+def test_what_is_a_record_in_part_is_told(
+    telemetry: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cut file, a time that is none and a missing part are said on stderr; the rest is there."""
+    (telemetry / "metrics.log.2026-01-02-03-05.gz").write_bytes(gzip.compress(LINES.encode())[:-8])
+    (telemetry / "metrics.log.2026-01-02-03-06").write_text(
+        '{"timestamp":"soon","record":"A"}\n'
+        '{"_aws":{"CloudWatchMetrics":[],"Timestamp":1},"Duration":1,"_id":"f","_part":1,"_parts":2}\n'
+    )
+    code = main(["query", "SELECT count(*) n FROM RequestMetrics", "--csv", str(telemetry)])
+    captured = capsys.readouterr()
+
+    assert (0, "n\n5\n") == (code, captured.out)
+    assert [
+        "tacho: compressed files cut in the middle, read up to there: 1",
+        "tacho: records whose timestamp is no time, NULL there: 1",
+        "tacho: records of which a part is missing, with `_id` and `_parts`: 1",
+    ] == captured.err.splitlines()
+
+
 def test_without_a_question_there_is_an_overview(
     telemetry: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,7 +200,7 @@ def test_tables_shows_what_can_be_asked(
     printed = ask(capsys, "--tables", telemetry)
     (found,) = json.loads(ask(capsys, "--tables", "--json", telemetry))
 
-    assert printed.startswith("RequestMetrics: 2 lines\n\ncolumn ")
+    assert printed.startswith("RequestMetrics: 2 records\n\ncolumn ")
     assert "Duration             DOUBLE     Milliseconds  Until the last byte.\n" in printed
     assert {
         "name": "Duration",

@@ -76,3 +76,34 @@ def test_a_wide_table_is_turned() -> None:
 
     assert expected == render(["first", "second"], [("x", 1), ("y", 2)], width=10)
     assert "first  second" == render(["first", "second"], [("x", 1)], width=13).split("\n")[0]
+
+
+def test_prose_is_wrapped() -> None:
+    """A last column of sentences is wrapped under itself while enough of it fits; else turned."""
+    titles, rows = ["name", "meaning"], [("a", "one two three four five six seven"), ("b", "x")]
+
+    assert (
+        "name  meaning\n"
+        "────  ────────────────────────\n"
+        "a     one two three four five\n"
+        "      six seven\n"
+        "b     x\n"
+    ) == render(titles, rows, width=30, prose=True)
+    assert render(titles, rows, width=29, prose=True) == render(titles, rows, width=29)
+
+
+def test_a_title_cannot_steer_the_terminal() -> None:
+    """What a column is called came from outside too."""
+    assert "a\\x1b[2J\n────────\n       1\n" == render(["a\x1b[2J"], [(1,)])
+
+
+def test_wide_characters_keep_columns_straight() -> None:
+    """A column is as wide as its text on the screen."""
+    assert "a     b\n────  ─\n宽宽  1\nx     2\n" == render(["a", "b"], [("宽宽", 1), ("x", 2)])
+
+
+def test_a_huge_value_is_shortened() -> None:
+    """A table shows the first thousand characters of a value and says how many there are."""
+    found = cell("x" * 100_000)
+
+    assert found == "x" * 1_000 + "… (100,000 characters)"

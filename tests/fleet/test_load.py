@@ -124,10 +124,66 @@ def test_one_observation_and_many_are_one_column(events: Ask, make_line: Line) -
 
 
 def test_names_that_differ_in_case_only_are_both_there(events: Ask, make_line: Line) -> None:
-    """SQL ignores case; the second of two such columns gets a number."""
+    """SQL ignores case; the second of two such columns gets a number, and says whose it is."""
     found = events(make_line("A", Host="x", host="y"))
 
     assert [("x", "y")] == found.query("SELECT Host, host_2 FROM A").rows
+    assert "`host` in the lines." == found.records[0].columns[-1].doc
+
+
+def test_a_number_takes_no_other_name(events: Ask, make_line: Line) -> None:
+    """A key that is called like a numbered one keeps its name; the number is the next free one."""
+    found = events(make_line("A", Host="x", host="y", host_2="z", HOST="w"))
+
+    assert [("x", "y", "z", "w")] == found.query("SELECT Host, host_3, host_2, HOST_4 FROM A").rows
+
+
+def test_classes_that_differ_in_case_only_are_both_there(events: Ask, make_line: Line) -> None:
+    """The same rule for views, in the order of their names."""
+    found = events(make_line("order", x=1) + make_line("Order", x=2))
+
+    assert [("Order", 1), ("order_2", 1)] == [(r.name, r.lines) for r in found.records]
+    assert [(2, 1)] == found.query('SELECT o.x, p.x FROM Order_2 p, "Order" o').rows
+
+
+def test_empty_names_can_be_asked(events: Ask, make_line: Line) -> None:
+    """SQL knows no empty name: the column or view is `unnamed`."""
+    found = events(make_line("", **{"": 5, "unnamed": 6}))
+
+    assert [(5, 6)] == found.query("SELECT unnamed_2, unnamed FROM unnamed").rows
+
+
+def test_texts_and_lists_are_one_column(events: Ask, make_line: Line) -> None:
+    """Whatever forms a field had, each value is there: a list of one, a deeper list as its text."""
+    values = ["a", ["b", "c"], "[x", {"k": 1}, [[1]]]
+    found = events("".join(make_line("A", v=value) for value in values))
+
+    assert [(["a"],), (["b", "c"],), (["[x"],), (['{"k":1}'],), (["[1]"],)] == (
+        found.query("SELECT v FROM A").rows
+    )
+
+
+def test_parts_of_a_declared_field_are_columns(events: Ask, make_line: Line) -> None:
+    """A mean has its count, sum, least and most with their units; a distribution only itself."""
+    fields = [
+        {"name": "Db", "kind": "metric", "type": "summary", "unit": "Seconds", "doc": "Pool.",
+         "parts": ["DbCount", "DbSum", "DbMin", "DbMax"]},
+        {"name": "D", "kind": "metric", "type": "distribution", "unit": None,
+         "parts": ["DCount", "DSum"]},
+    ]  # fmt: skip
+    found = events(
+        make_line("A", DbCount=1), schema={"records": [{"record": "A", "fields": fields}]}
+    )
+
+    assert [
+        ("timestamp", "TIMESTAMP", None),
+        ("DbCount", "BIGINT", None),
+        ("DbSum", "DOUBLE", "Seconds"),
+        ("DbMin", "DOUBLE", "Seconds"),
+        ("DbMax", "DOUBLE", "Seconds"),
+        ("D", "DOUBLE[]", None),
+    ] == [(c.name, c.type, c.unit) for c in found.records[0].columns]
+    assert "Sum of Db. Pool." == found.records[0].columns[2].doc
 
 
 def test_any_key_can_be_asked(events: Ask, make_line: Line) -> None:
@@ -157,11 +213,11 @@ def test_a_last_line_without_a_newline_counts(events: Ask, make_line: Line) -> N
 def test_what_is_no_wide_event_is_counted(events: Ask, make_line: Line) -> None:
     """Log lines, other JSON, text and bytes in between cost nothing but themselves."""
     log = '{"timestamp":"2026-01-02T03:04:05Z","level":"INFO","message":"hi"}\n'
-    no_time = '{"timestamp":"soon","record":"A"}\n'
-    text = make_line("A") + log + no_time + "5\n[1]\nText\n\n\r\n"
+    no_name = '{"timestamp":"2026-01-02T03:04:05Z","record":5}\n{"record":"A"}\n'
+    text = make_line("A") + log + no_name + "5\n[1]\nText\n\n\r\n"
     found = events(text.encode() + b"\xff\xfe\n" + make_line("A").encode())
 
-    assert Skipped(torn=0, damaged=2, other=4) == found.skipped
+    assert Skipped(torn=0, damaged=2, other=5) == found.skipped
     assert [("A", 2)] == [(r.name, r.lines) for r in found.records]
 
 

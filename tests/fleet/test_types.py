@@ -20,6 +20,9 @@ from tachograph.fleet.types import merge, seen, sql_type
         (["BOOLEAN", "UBIGINT"], "VARCHAR"),
         (["DOUBLE", ["UBIGINT"]], ("DOUBLE",)),
         ([["NULL"], ["VARCHAR"]], ("VARCHAR",)),
+        ([["UBIGINT"], [["UBIGINT"]]], ("VARCHAR",)),
+        (["UBIGINT", [["UBIGINT"]]], ("VARCHAR",)),
+        ([["NULL"], [["UBIGINT"]]], (("UBIGINT",),)),
         ([{"a": "UBIGINT"}], "VARCHAR"),
     ],
 )
@@ -40,6 +43,8 @@ def test_types_of_a_column_merge_without_loss(types: list[object], expected: obj
         ("DOUBLE", "metric", "distribution", "DOUBLE[]"),
         (("UBIGINT",), "metric", "distribution", "DOUBLE[]"),
         (("VARCHAR",), "metric", "distribution", "VARCHAR[]"),
+        ("UBIGINT", "metric", "number", "UBIGINT"),  # only its unit is known
+        ("NULL", "metric", "number", "DOUBLE"),
         ("NULL", "metric", "bool", "BOOLEAN"),
         ("NULL", "property", "int", "VARCHAR"),
         ("NULL", "list", "list", "VARCHAR[]"),

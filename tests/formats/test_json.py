@@ -56,7 +56,7 @@ def line(flat: FlatJson | None = None, notes: Notes | None = None, **values: Any
     closed = (START, tuple(values.get(name) for name in NAMES), notes)
     text = flat.encoder(Everything.__wide_event__.plan)(*closed)
     if core is not None:
-        twin = FlatJson(flat._globals, max_line=flat._max_line, native=not flat._native)
+        twin = FlatJson(flat.globals, max_line=flat._max_line, native=not flat._native)
         assert text == twin.encoder(Everything.__wide_event__.plan)(*closed)
     return text
 
@@ -155,7 +155,7 @@ def test_lone_surrogates_do_not_lose_the_line() -> None:
 
 
 def test_globals_stand_before_the_fields_in_their_order() -> None:
-    """Head, globals, fields, trailer (metric formats 2.1)."""
+    """Head, globals, fields, trailer (metric formats 2.1, GD-1)."""
     found = json.loads(line(FlatJson({"service_name": "orders", "host": "h"}), count=1))
 
     assert ["timestamp", "record", "service_name", "host", "Count"] == list(found)

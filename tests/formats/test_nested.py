@@ -147,7 +147,11 @@ def test_golden_lines(
     options: dict[str, Any],
     expected: str,
 ) -> None:
-    """Byte for byte the lines of the reference [J-10 to J-19, J-3, J-4, J-6]."""
+    """Byte for byte the lines of the reference.
+
+    [J-10, J-11, J-12, J-13, J-14, J-15, J-16, J-17, J-18, J-19]: equal to the model's for unsampled
+    records [J-6], means and weights kept where sampled [J-3, J-4].
+    """
     assert expected == encode(fields, time_ns, notes, **options)
 
 
@@ -190,3 +194,10 @@ def test_a_line_that_is_too_long_becomes_a_stub() -> None:
 
     assert "t" == found["properties"]["s"]
     assert found["properties"]["_errors"][0].startswith("oversize: ")
+
+
+def test_a_list_in_a_list_is_one_text() -> None:
+    """Its elements joined by commas, as the model does it [J-2]."""
+    line = encode([(field("Data", L, "list"), [["a", 1], "b"])])
+
+    assert '{"timestamp":0,"properties":{"Data":["a,1","b"]}}' == line

@@ -6,7 +6,7 @@ import enum
 import json
 
 import tachograph as tg
-from tachograph.formats.schema import document, merged
+from tachograph.formats.schema import announcement, document, merged
 
 
 class Operation(enum.Enum):
@@ -46,6 +46,35 @@ def test_the_document_names_the_service_and_each_class() -> None:
     assert found["service"] == "shop"
     assert found["records"][0]["record"] == "Other"
     assert found["records"][0]["fields"][0]["doc"] == "How many."
+
+
+def test_a_field_of_many_observations_names_its_parts() -> None:
+    """The names that its count, sum and so on have in a line are told, outside of the digest."""
+
+    class Batch(tg.WideEvent, rename="kebab-case"):
+        db = tg.mean(unit=tg.Unit.MILLISECONDS)
+        wait = tg.histogram()
+        size: int = 0
+
+    plan = Batch.__wide_event__.plan
+    fields = document("shop", [plan])["records"][0]["fields"]
+
+    assert [
+        ["db-count", "db-sum", "db-min", "db-max"],
+        ["wait-count", "wait-sum", "wait-min", "wait-max", "wait-p50", "wait-p99"],
+        None,
+    ] == [field.get("parts") for field in fields]
+    assert all("parts" not in field.schema() for field in plan.fields)
+
+
+def test_a_stream_is_told_the_units_of_a_class() -> None:
+    """The announcement is a flat line with the class, its digest and its units (S-2)."""
+    expected = (
+        b'{"timestamp":"2024-01-15T10:00:00.000000Z","record":"tachograph.schema","of":"Order",'
+        b'"digest":"26c00532ec84eb46","units":["Duration=Milliseconds"]}\n'
+    )
+
+    assert expected == announcement(PLAN, 1_705_312_800_000_000_000)
 
 
 def test_merging_keeps_other_classes_and_older_digests() -> None:

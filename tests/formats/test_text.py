@@ -42,7 +42,11 @@ from tachograph.formats.text import decimal, double, integer, quote, rfc3339, sc
 def test_a_float_is_written_with_the_shortest_digits_in_a_wide_decimal_window(
     value: float, text: str
 ) -> None:
-    """Plain decimals from 10^-6 to below 10^21, else one digit and an exponent (N-3 to N-7)."""
+    """The shortest digits [N-3], in a wide decimal window.
+
+    No `.0` [N-4]; plain decimals from 10^-6 to below 10^21 [N-5], else one digit and an exponent
+    [N-6]; the extremes and infinities [N-7].
+    """
     assert text == double(value)
 
 

@@ -56,7 +56,7 @@ def test_a_field_without_annotation_is_told_with_everything_else() -> None:
 
 @pytest.mark.parametrize("name", ["timestamp", "record", "_aws", ""])
 def test_names_of_the_head_and_underscores_are_reserved(name: str) -> None:
-    """A field cannot emit a name that the line uses itself [NM]."""
+    """A field cannot emit a name that the line uses itself, nor an empty one [J-1]."""
     with pytest.raises(tg.DeclarationError if hasattr(tg, "DeclarationError") else TypeError):
 
         class Bad(tg.WideEvent):
@@ -194,3 +194,12 @@ def test_an_enum_is_its_name_in_the_style_of_the_class() -> None:
     labels = Job.__wide_event__.fields[0].labels
 
     assert labels == {Operation.COUNT_DUCKS: "CountDucks"}
+
+
+def test_a_record_has_one_timestamp() -> None:
+    """A second one is refused, and both are named [J-1]."""
+    with pytest.raises(tg.DeclarationError, match="a record has one timestamp, got begun, ended"):
+
+        class Bad(tg.WideEvent):
+            begun = tg.timestamp()
+            ended = tg.timestamp(at="close")

@@ -129,19 +129,6 @@ def test_a_field_without_any_number_tells_why(events: CapturedEvents) -> None:
     assert ["Db: expected a number, got str"] == events.one(Job)["_errors"]
 
 
-def test_a_field_that_lost_some_keeps_the_others_and_tells_why(events: CapturedEvents) -> None:
-    """A wrong observation costs itself, in the line as in the count."""
-    before = statistics.close_errors
-    with Job() as job:
-        for value in (1, "x", 3):
-            job.db.add(value)  # type: ignore[arg-type]
-    event = events.one(Job)
-
-    assert ["Db: expected a number, got str"] == event["_errors"]
-    assert (2, 4) == (event["DbCount"], event["DbSum"])
-    assert before == statistics.close_errors
-
-
 def test_other_numbers_and_infinities() -> None:
     """Decimals are taken, infinities are the largest float."""
     mean = Mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -15,52 +16,130 @@ class Job(tg.WideEvent):
     waiting = tg.stopwatch(unit=tg.Unit.MILLISECONDS)
 
 
-def test_a_timer_runs_from_start_to_end() -> None:
-    """Milliseconds between the two ends of the scope [IN]."""
-    with capture_events() as events, FakeClock() as time, Job():
-        time.advance(0.25)
-
-    assert events.one(Job).total == 250
-
-
 def test_a_stopped_timer_keeps_its_value() -> None:
-    """`stop` is idempotent: the first call counts [IN]."""
+    """`stop` is idempotent: the first call counts, 3 s twice [IN-1]."""
     with capture_events() as events, FakeClock() as time, Job() as job:
-        time.advance(0.1)
+        time.advance(3)
         first = job.total.stop()
-        time.advance(0.1)
+        time.advance(2)
         second = job.total.stop()
 
-    assert first == second == 100_000_000
-    assert events.one(Job).total == 100
+    assert first == second == 3_000_000_000
+    assert events.one(Job).total == 3_000
 
 
-def test_a_stopwatch_sums_its_spans_and_is_absent_without_one() -> None:
-    """Each span counts in full, overlapping ones too [IN]."""
+def test_a_timer_runs_from_start_to_end() -> None:
+    """Between the two ends of the scope when nobody stops it [IN-2]."""
+    with capture_events() as events, FakeClock() as time, Job():
+        time.advance(4)
+
+    assert events.one(Job).total == 4_000
+
+
+def test_a_stopwatch_that_never_started_is_absent() -> None:
+    """Not zero; touched or not [IN-3]."""
+    with capture_events() as events, Job() as job:
+        assert 0 == job.waiting.spans
+
+    assert "waiting" not in events.one(Job)
+
+
+def test_spans_add_up() -> None:
+    """1 s and 2 s are 3,000 ms [IN-4]; overlapping ones count in full."""
     with capture_events() as events, FakeClock() as time:
         with Job() as job:
-            with job.waiting:
-                time.advance(0.1)
-            time.advance(1)
+            for seconds in (1, 2):
+                with job.waiting:
+                    time.advance(seconds)
+                time.advance(5)
+        with Job() as job:
             first, second = job.waiting.start(), job.waiting.start()
             time.advance(0.05)
             first.stop()
             second.stop()
             second.stop()
-        with Job():
-            pass
 
-    assert events.all(Job)[0].waiting == 200
-    assert "waiting" not in events.all(Job)[1]
+    assert [3_000, 100] == [event.waiting for event in events]
+
+
+def test_a_discarded_span_did_not_happen() -> None:
+    """1 s, then 2 s that are discarded: 1,000 ms [IN-5]."""
+    with capture_events() as events, FakeClock() as time, Job() as job:
+        with job.waiting:
+            time.advance(1)
+        span = job.waiting.start()
+        time.advance(2)
+        span.discard()
+
+    assert events.one(Job).waiting == 1_000
+
+
+def test_an_overwriting_span_is_the_only_one() -> None:
+    """1 s, then 5 s that overwrite: 5,000 ms [IN-6]."""
+    with capture_events() as events, FakeClock() as time, Job() as job:
+        with job.waiting:
+            time.advance(1)
+        span = job.waiting.start()
+        time.advance(5)
+        span.overwrite()
+
+    assert events.one(Job).waiting == 5_000
+
+
+async def _wait(job: Job, started: asyncio.Event) -> None:
+    with job, job.waiting:
+        started.set()
+        await asyncio.Event().wait()
+
+
+def test_a_span_of_a_cancelled_task_counts() -> None:
+    """Until the cancellation [IN-7]."""
+
+    async def cancel(time: FakeClock) -> None:
+        started = asyncio.Event()
+        task = asyncio.ensure_future(_wait(Job(), started))
+        await started.wait()
+        time.advance(0.3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with capture_events() as events, FakeClock() as time:
+        asyncio.run(cancel(time))
+
+    assert events.one(Job).waiting == 300
 
 
 def test_an_open_span_counts_until_the_end() -> None:
-    """Work that is cut off shows the time until the cut [RQ-10]."""
+    """Work that is cut off shows the time until the cut [RQ-10, IN-7]."""
     with capture_events() as events, FakeClock() as time, Job() as job:
         job.waiting.start()
         time.advance(0.3)
 
     assert events.one(Job).waiting == 300
+
+
+def test_a_gauge_shows_what_is_open_at_the_close() -> None:
+    """Its own record included: of three the first to close shows 3, and 2 are left [IN-8]."""
+    counter = tg.Counter()
+
+    class Request(tg.WideEvent):
+        in_flight = tg.gauge(counter)
+
+    with capture_events() as events, Request() as last, Request():
+        with Request():
+            assert 3 == last.in_flight
+        assert 2 == counter.value
+
+    assert [3, 2, 1] == [event.in_flight for event in events]
+
+
+def test_the_wall_clock_may_step() -> None:
+    """Durations come from the monotonic clock: an hour back changes none [IN-15]."""
+    with capture_events() as events, FakeClock() as time, Job() as job, job.waiting:
+        time.set_time(1_705_312_800_000_000_000 - 3_600 * 10**9)
+        time.advance(2)
+
+    assert (2_000, 2_000) == (events.one(Job).total, events.one(Job).waiting)
 
 
 def test_an_instrument_cannot_be_assigned() -> None:
@@ -70,12 +149,20 @@ def test_an_instrument_cannot_be_assigned() -> None:
 
 
 def test_a_counter_never_goes_below_zero() -> None:
-    """It stops at zero and counts how often it was asked [GD-1]."""
+    """It stops at zero and counts how often it was asked to go below [IN-9]."""
     counter = tg.Counter(1)
     counter.add(-2)
 
     assert counter.value == 0
     assert counter.underflows == 1
+
+
+def test_a_counter_is_set_and_added_to() -> None:
+    """Set to 5, and 2 more: 7 [IN-10]."""
+    counter = tg.Counter()
+    counter.set(5)
+
+    assert 7 == counter.add(2) == counter.value
 
 
 def test_threads_may_change_a_counter() -> None:

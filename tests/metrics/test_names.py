@@ -26,6 +26,16 @@ def names(cls: Any) -> list[str]:
     return [plan.emitted for plan in plans(cls)]
 
 
+def test_a_field_in_kebab_case() -> None:
+    """Words are joined as the class's style does [NM-1], an exact name is as it is [NM-2]."""
+
+    class Root(tg.WideEvent, rename="kebab-case"):
+        foo_bar: int = 0
+        other: int = tg.metric(0, name="correct_correct")
+
+    assert ["foo-bar", "correct_correct"] == names(Root)
+
+
 class Value(tg.WideEvent):
     value: int = 0
     exact: int = tg.metric(0, name="foo")

@@ -44,16 +44,19 @@ def documents(sink: MemorySink) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("rate", "n", "alpha"),
     [
-        (1.0, 1, 1),
-        (0.7, 1, 0.5714),
-        (0.5, 2, 1),
-        (0.4, 2, 0.5),
-        (0.3, 3, 0.6667),
-        (0.225, 4, 0.5556),
+        pytest.param(1.0, 1, 1, id="SA-1"),
+        pytest.param(0.7, 1, 0.5714, id="SA-2"),
+        pytest.param(0.5, 2, 1, id="SA-3"),
+        pytest.param(0.4, 2, 0.5, id="SA-4"),
+        pytest.param(0.3, 3, 0.6667, id="SA-5"),
+        pytest.param(0.225, 4, 0.5556, id="SA-6"),
     ],
 )
 def test_multiplicities(rate: float, n: int, alpha: float) -> None:
-    """Floor of 1/rate with probability alpha, else one more [SA-1 to SA-6]."""
+    """Floor of 1/rate with probability alpha, else one more.
+
+    One row each [SA-1, SA-2, SA-3, SA-4, SA-5, SA-6].
+    """
     assert n == multiplicity(rate, 0.0)
     assert n == multiplicity(rate, alpha - 0.001)
     if alpha < 1:
@@ -100,6 +103,16 @@ def test_what_matters_is_kept(
     sampling = Sampling(1e-9, keep_slower_than=1.0, keep=lambda r: r.request_id == "vip")
 
     assert 1 == sampling.decide(record, error=error, duration_ns=duration_ns)
+
+
+def test_what_is_kept_anyway_says_so(sinks: tuple[MemorySink, MemorySink]) -> None:
+    """Its rate is 1, not the sampler's: it was not drawn."""
+    attach([Destination(FlatJson(), sinks[0], sampler=Sampling(1e-9))])
+    with Request(server_error=True):
+        pass
+    (document,) = documents(sinks[0])
+
+    assert (1, 1) == (document["_weight"], document["_rate"])
 
 
 def test_an_assigned_outcome_is_an_error() -> None:

@@ -55,10 +55,11 @@ KINDS = {
     "datetime": (datetime, lambda: rng.choice([datetime(2024, 1, 1, tzinfo=timezone.utc),
                                                datetime(2024, 1, 1)])),
     "uuid": (UUID, lambda: rng.choice([UUID(int=5), "u"])),
+    "quantity": (tg.Quantity, lambda: rng.choice([tg.Unit.KILOBYTES(2), tg.Unit.SECONDS(1), 5])),
 }
 DEFAULTS = {"int": 0, "float": 0.0, "str": "", "bool": False, "enum": Color.Blue, "optional": None,
-            "decimal": Decimal(1), "timedelta": timedelta(0), "uuid": UUID(int=1),
-            "datetime": datetime(2020, 1, 1, tzinfo=timezone.utc)}
+            "decimal": Decimal(1), "quantity": tg.Unit.BYTES(1), "timedelta": timedelta(0),
+            "uuid": UUID(int=1), "datetime": datetime(2020, 1, 1, tzinfo=timezone.utc)}
 STYLES = ["preserve", "snake_case", "kebab-case", "camelCase", "PascalCase", "SCREAMING_SNAKE_CASE"]
 
 def make_class(name, depth):

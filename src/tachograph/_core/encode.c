@@ -247,13 +247,14 @@ static int is_usable(const char *at, const char *end)
     Py_ssize_t length = end - at - 3; /* the colon and the quotes */
     if (length < 1 || length > 1024 || at[1] != '"')
         return 0;
+    int blank = 1;
     for (at += 2; at < end - 1; at++) {
-        if ((unsigned char)*at >= 0x80)
-            return 0; /* counted by the careful encoder */
-        if (*at != ' ')
-            return *at > ' ';
+        /* The careful encoder counts what is not ASCII, and knows what an escape stands for. */
+        if ((unsigned char)*at >= 0x80 || *at == '\\')
+            return 0;
+        blank &= *at == ' ';
     }
-    return 0;
+    return !blank;
 }
 
 /* Two weeks back, two hours ahead: the careful encoder counts what lies further. */

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Sequence
 
 from tachograph._version import __version__
+from tachograph.cli.printable import printable
 from tachograph.errors import CommandError
 
 __all__ = ["main"]
@@ -24,6 +25,7 @@ __all__ = ["main"]
 COMMANDS: dict[str, str] = {
     "new": "make a service: observable, tested, ready to run",
     "query": "ask wide events in SQL",
+    "schema": "show what records emit, and whether a change breaks their readers",
 }
 """Each command with its line in `tacho --help`; its module is `tachograph.cli.<command>`."""
 
@@ -99,7 +101,8 @@ def _top() -> argparse.ArgumentParser:
 def _fail(message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"tacho: {message}", file=sys.stderr)
+    # A message may name what a file holds: nothing of that may steer the terminal.
+    print(f"tacho: {printable(message, keep=chr(10))}", file=sys.stderr)
     return code
 
 

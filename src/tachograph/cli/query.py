@@ -2,16 +2,17 @@
 
 Each record class is a view of its name, each field a column; `tacho query --tables` shows them
 with types and units. Without a question an overview is shown. The SQL is DuckDB's.
+
+Flat, nested and EMF lines are read, mixed as they come, also gzipped; in the latter two formats
+`metrics.schema.json` tells which class a line is of.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import datetime
 import decimal
-import json
 import math
 import os
 import shutil
@@ -22,7 +23,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tachograph.cli import table
+from tachograph.cli import csv, table
+from tachograph.cli.printable import json_text, printable
 from tachograph.errors import CommandError
 
 if TYPE_CHECKING:
@@ -45,11 +47,12 @@ More:
   tacho query "FROM RequestMetrics WHERE RequestId = '6f1c...'" --dir telemetry
   tacho query "SELECT Operation, median(Duration) FROM RequestMetrics GROUP BY ALL" metrics.log.*
   kubectl logs deploy/orders | tacho query "SELECT count(*) FROM RequestMetrics" - --json
+  tacho query "FROM RequestMetrics" --dir telemetry --csv > requests.csv
 
 exit codes: 0 answered, 1 error, 2 wrong usage
 """
 
-GZIP = b"\x1f\x8b"
+TITLES = ("column", "type", "unit", "meaning")
 
 MAX_ROWS = 200  # what a person can look through; --json and --csv have no limit
 
@@ -100,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         events = stack.enter_context(WideEvents(Sources.find(paths, arguments.schema)))
         _report(events.skipped)
         if arguments.tables:
-            _show_tables(events, as_json=arguments.json)
+            _show_tables(events, arguments)
         elif sql is None:
             _show(events.overview(), arguments)
             if not arguments.json and not arguments.csv:
@@ -143,10 +146,8 @@ def _with_stdin(paths: Sequence[Path]) -> Iterator[list[Path]]:
         yield list(paths)
         return
     with tempfile.TemporaryDirectory(prefix="tachograph-") as scratch:
-        first = sys.stdin.buffer.read(2)
-        piped = Path(scratch) / ("stdin.gz" if first == GZIP else "stdin")
+        piped = Path(scratch) / "stdin"
         with piped.open("wb") as file:
-            file.write(first)
             shutil.copyfileobj(sys.stdin.buffer, file)
         yield [piped if path == Path("-") else path for path in paths]
 
@@ -160,6 +161,14 @@ def _report(skipped: Skipped) -> None:
     said = ", ".join(f"{count} {what}" for count, what in parts if count)
     if said:
         print(f"tacho: skipped lines: {said}", file=sys.stderr)
+    partly = [
+        (skipped.cut, "compressed files cut in the middle, read up to there"),
+        (skipped.undated, "records whose timestamp is no time, NULL there"),
+        (skipped.incomplete, "records of which a part is missing, with `_id` and `_parts`"),
+    ]
+    for count, what in partly:
+        if count:
+            print(f"tacho: {what}: {count}", file=sys.stderr)
 
 
 def _show(result: Result, arguments: argparse.Namespace) -> None:
@@ -168,9 +177,7 @@ def _show(result: Result, arguments: argparse.Namespace) -> None:
         objects = [dict(zip(names, map(_plain, row), strict=True)) for row in result.rows]
         print(_json_lines(objects))
     elif arguments.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_csv(_plain(value)) for value in row] for row in result.rows)
+        csv.write(sys.stdout, names, (map(_plain, row) for row in result.rows))
     else:
         titles = [table.title(column.name, column.unit) for column in result.columns]
         print(table.render(titles, result.rows[:MAX_ROWS], _width()), end="")
@@ -178,8 +185,15 @@ def _show(result: Result, arguments: argparse.Namespace) -> None:
             print(f"... and {more} more rows; all of them with --json or --csv")
 
 
-def _show_tables(events: WideEvents, *, as_json: bool) -> None:
-    if as_json:
+def _show_tables(events: WideEvents, arguments: argparse.Namespace) -> None:
+    if arguments.csv:
+        names = ("record", "column", "type", "unit", "doc")
+        columns = [
+            (r.name, c.name, c.type, c.unit, c.doc) for r in events.records for c in r.columns
+        ]
+        csv.write(sys.stdout, names, columns)
+        return
+    if arguments.json:
         print(
             _json_lines(
                 [
@@ -198,11 +212,10 @@ def _show_tables(events: WideEvents, *, as_json: bool) -> None:
         return
     blocks = []
     for record in events.records:
-        wide = 4 if any(column.doc for column in record.columns) else 3
-        rows = [(c.name, c.type, c.unit or "", c.doc)[:wide] for c in record.columns]
-        shown = table.render(["column", "type", "unit", "meaning"][:wide], rows)
-        lines = "line" if record.lines == 1 else "lines"
-        blocks.append(f"{record.name}: {record.lines} {lines}\n\n{shown}")
+        rows = [(c.name, c.type, c.unit or "", c.doc) for c in record.columns]
+        shown = table.render(*table.used(TITLES, rows), _width(), prose=any(r[3] for r in rows))
+        number = f"{record.lines:,} record{'' if record.lines == 1 else 's'}"
+        blocks.append(f"{printable(record.name)}: {number}\n\n{shown}")
     print("\n".join(blocks), end="")
 
 
@@ -210,7 +223,7 @@ def _json_lines(objects: Sequence[object]) -> str:
     """Return a JSON list with one object a line: for a program, and for eyes."""
     if not objects:
         return "[]"
-    return "[\n" + ",\n".join(json.dumps(o, ensure_ascii=False) for o in objects) + "\n]"
+    return "[\n" + ",\n".join(map(json_text, objects)) + "\n]"
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -240,17 +253,6 @@ def _plain(value: Any) -> Any:
         case dict():
             return {str(key): _plain(item) for key, item in value.items()}
     return str(value)
-
-
-def _csv(value: Any) -> Any:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case list() | dict():
-            return json.dumps(value, ensure_ascii=False)
-    return value
 
 
 def _width() -> int | None:

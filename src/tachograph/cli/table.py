@@ -1,6 +1,7 @@
 """Tables for a terminal: numbers to the right, units in the titles, one column each.
 
-A table that is wider than the terminal is turned: one line per value, one block per row.
+A table that is wider than the terminal is turned: one line per value, one block per row. One whose
+last column is prose wraps that column instead.
 """
 
 from __future__ import annotations
@@ -8,12 +9,20 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["cell", "render", "title"]
+from tachograph.cli.printable import columns, printable
+
+__all__ = ["cell", "render", "title", "used"]
 
 ABSENT = "-"
+
+MAX_CHARACTERS = 1_000
+"""What is shown of one value; all of it is in `--json` and `--csv`."""
+
+MIN_PROSE = 24  # columns; narrower prose is unreadable, so the table is turned instead
 
 _SHORT = {
     "Microseconds": "µs",
@@ -49,15 +58,16 @@ def cell(value: object) -> str:
             moment = value.astimezone(datetime.UTC).replace(tzinfo=None) if value.tzinfo else value
             return moment.isoformat(sep=" ", timespec="milliseconds") + "Z"
         case list():
-            return "[" + ", ".join(cell(item) for item in value) + "]"
+            return _shortened("[" + ", ".join(cell(item) for item in value) + "]")
         case str():
-            # What a record holds came from outside: it must not steer the terminal.
-            return "".join(c if c.isprintable() else _escaped(c) for c in value)
+            return printable(_shortened(value))
     return cell(str(value))
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    return f"{text[:MAX_CHARACTERS]}… ({len(text):,} characters)"
 
 
 def _number(value: float) -> str:
@@ -68,31 +78,60 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if 1e5 <= abs(value) < 1e15 else f"{value:.6g}"
 
 
-def render(titles: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None = None) -> str:
+def render(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    width: int | None = None,
+    *,
+    prose: bool = False,
+) -> str:
     """Return the table as text with a newline at the end.
 
     Args:
         titles: One per column.
         rows: Values, shown by `cell`.
         width: Columns of the terminal; None for no limit.
+        prose: Whether the last column may be wrapped.
     """
+    heads = [printable(head) for head in titles]
     texts = [[cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(titles, *texts, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(heads, *texts, strict=True)]
     if width is not None and texts and sum(widths) + 2 * (len(widths) - 1) > width:
-        return _turned(titles, texts)
+        left = width - sum(widths[:-1]) - 2 * (len(widths) - 1)
+        if not prose or left < MIN_PROSE:
+            return _turned(heads, texts)
+        widths[-1] = left
+        texts = [line for row in texts for line in _wrapped(row, left)]
     right = [
         all(_is_number(row[i]) for row in rows) and any(row[i] is not None for row in rows)
-        for i in range(len(titles))
+        for i in range(len(heads))
     ]
-    lines = [list(titles), ["─" * size for size in widths], *texts]
+    lines = [heads, ["─" * size for size in widths], *texts]
     return "".join(
         "  ".join(
-            text.rjust(size) if to_right else text.ljust(size)
+            _padded(text, size, to_right)
             for text, size, to_right in zip(line, widths, right, strict=True)
         ).rstrip()
         + "\n"
         for line in lines
     )
+
+
+def used(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return *titles* and *rows* without columns that are empty all the way down."""
+    kept = [i for i in range(len(titles)) if any(row[i] for row in rows)] or [0]
+    return [titles[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _padded(text: str, size: int, to_right: bool) -> str:
+    space = " " * (size - columns(text))
+    return space + text if to_right else text + space
+
+
+def _wrapped(row: Sequence[str], width: int) -> list[list[str]]:
+    *before, last = row
+    first, *rest = textwrap.wrap(last, width) or [""]
+    return [[*before, first], *([*("" for _ in before), line] for line in rest)]
 
 
 def _is_number(value: object) -> bool:
@@ -102,9 +141,12 @@ def _is_number(value: object) -> bool:
 
 
 def _turned(titles: Sequence[str], texts: Sequence[Sequence[str]]) -> str:
-    size = max(map(len, titles))
+    size = max(map(columns, titles))
     blocks = [
-        "".join(f"{name:<{size}}  {text}\n" for name, text in zip(titles, row, strict=True))
+        "".join(
+            f"{_padded(name, size, to_right=False)}  {text}\n"
+            for name, text in zip(titles, row, strict=True)
+        )
         for row in texts
     ]
     return "\n".join(blocks)

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tachograph.fleet.database import connect, identifier, literal, lock
-from tachograph.fleet.load import Loaded, Skipped, load
+from tachograph.fleet.lines import Skipped
+from tachograph.fleet.load import Loaded, load
 from tachograph.fleet.query import Column, Result, run
 from tachograph.fleet.sources import Sources
 
@@ -22,8 +23,8 @@ class Record:
     """One record class among the events.
 
     Attributes:
-        name: Its class, and the name of its view.
-        lines: How many were emitted.
+        name: Its view: the name of its class, numbered where another differs by case only.
+        lines: How many records there are.
         columns: In the order in which the lines have them.
     """
 
@@ -103,12 +104,14 @@ def _record(loaded: Loaded) -> Record:
 
 
 def _doc(loaded: Loaded, index: int) -> str:
-    declared = loaded.columns[index].declared
-    return declared.doc if declared else ""
+    column = loaded.columns[index]
+    doc = column.declared.doc if column.declared else ""
+    # What SQL cannot call by its name says whose values it has.
+    return doc if column.name == column.key else f"`{column.key}` in the lines. {doc}".rstrip()
 
 
 def _lost(record: Record) -> str:
     # `_dropped` is on the first line after a loss: how many lines went before it.
     if any(column.name == "_dropped" for column in record.columns):
-        return "coalesce(sum(_dropped), 0)::BIGINT"
+        return "coalesce(sum(try_cast(_dropped AS BIGINT)), 0)::BIGINT"
     return "0::BIGINT"

@@ -23,6 +23,7 @@ _DECLARED = {
     "bool": "BOOLEAN",
     "int": "BIGINT",
     "float": "DOUBLE",
+    "number": "DOUBLE",
     "decimal": "DOUBLE",
     "datetime": "TIMESTAMP",
     "list": "VARCHAR[]",
@@ -56,6 +57,8 @@ def _both(one: Seen, other: Seen) -> Seen:
         # One observation is a number, several are an array of them: the column is the array.
         left = one[0] if isinstance(one, tuple) else one
         right = other[0] if isinstance(other, tuple) else other
+        if isinstance(left, tuple) != isinstance(right, tuple) and "NULL" not in (left, right):
+            return ("VARCHAR",)  # lists of different depth have only their texts in common
         return (_both(left, right),)
     if one in INTEGERS and other in INTEGERS:
         return "HUGEINT"  # below zero in one line, above 2^63 - 1 perhaps in another
@@ -76,6 +79,8 @@ def sql_type(found: Seen, declared: Declared | None) -> str:
     wanted = declared_type(declared) if declared else "VARCHAR"
     if found == "NULL":
         return wanted
+    if declared and declared.type == "number":
+        wanted = "VARCHAR"  # whatever the lines hold
     if isinstance(found, tuple):
         if wanted == "DOUBLE[]" and found[0] in (*INTEGERS, "DOUBLE", "NULL"):
             return wanted

@@ -9,6 +9,7 @@ CloudWatch takes (`emf_split`), and every line repeats the properties. Nothing i
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +72,8 @@ class Emf:
     def __init__(self, config: EmfConfig, *, native: bool | None = None) -> None:
         self._native = core is not None if native is None else native
         self._config = config
+        self.globals = config.globals
+        """Properties written on every record."""
         self.tally = EmfTally()
         """Counts of values that could not be written."""
 
@@ -116,8 +119,24 @@ class _Encoder:
                     "left out of its records. Rename one of them.",
                 )
                 continue
-            self._globals.append(Piece(name, quote(name), text_of(value), None))
+            self._globals.append(self._global(plan, name, value))
         self._end = "" if config.log_group is None else f'"LogGroupName":{quote(config.log_group)},'
+
+    def _global(self, plan: RecordPlan, name: str, value: object) -> Piece:
+        """Return a global; one that is a dimension is cut to what CloudWatch takes, once."""
+        kept = value
+        if any(name in names for names in self._sets):
+            if isinstance(value, str) and len(value) > MAX_DIMENSION_VALUE:
+                kept = value[:MAX_DIMENSION_VALUE]
+                self._tally.truncated += 1
+                warn_once(
+                    f"emf global {plan.name} {name}",
+                    f"The global {name!r} is a dimension and has {len(value)} characters; "
+                    f"CloudWatch takes {MAX_DIMENSION_VALUE}, so it is cut.",
+                )
+            if not text_of(kept).isascii():
+                self._tally.non_ascii_dimensions += 1
+        return Piece(name, quote(name), text_of(kept), None)
 
     def encode(self, time_ns: int, values: tuple[Any, ...], notes: Notes | None) -> bytes:
         """Return the lines of one record."""
@@ -148,7 +167,7 @@ class _Encoder:
     def is_plain(self, plan: RecordPlan) -> bool:
         """Tell whether most records of the class take one line of a known form."""
         properties = {f.emitted for f in plan.fields if f.kind == "property"}
-        fixed = {p.name for p in self._globals if usable_dimension(p.text.strip('"'))}
+        fixed = {p.name for p in self._globals if _is_dimension(p.text)}
         wanted = {name for names in self._sets for name in names}
         metrics = [field for _, field, _ in self._metrics]
         return (
@@ -273,9 +292,9 @@ class _Line:
         encoder = self._encoder
         wanted = {name for names in encoder._sets for name in names}
         usable = {name for name, _ in self._own}
-        for piece in (*encoder._globals, *self._pieces):
-            text = piece.text
-            if piece.name in wanted and text.startswith('"') and usable_dimension(text[1:-1]):
+        usable |= {p.name for p in encoder._globals if _is_dimension(p.text)}
+        for piece in self._pieces:
+            if piece.name in wanted and _is_dimension(piece.text):
                 usable.add(piece.name)
                 self._shorten(piece)
         extra = tuple(name for name, _ in self._own)
@@ -363,6 +382,13 @@ def definition(field: FieldPlan) -> str:
     unit = f',"Unit":"{field.unit}"' if field.unit in UNITS else ""
     resolution = ',"StorageResolution":1' if field.high_resolution else ""
     return f'{{"Name":{quote(field.emitted)}{unit}{resolution}}}'
+
+
+def _is_dimension(text: str) -> bool:
+    """Tell whether a value, given as JSON text, can be a dimension's."""
+    if not text.startswith('"'):
+        return False
+    return usable_dimension(json.loads(text) if "\\" in text else text[1:-1])
 
 
 _BITS = {"true": "1", "false": "0"}

@@ -65,7 +65,8 @@ class FlatJson:
         native: bool | None = None,
     ) -> None:
         self._native = core is not None if native is None else native
-        self._globals = dict(globals or {})
+        self.globals = dict(globals or {})
+        """Properties written on every record."""
         self._max_line = max_line
         self.tally = Tally()
         """Counts of values that could not be written."""
@@ -99,7 +100,7 @@ class FlatJson:
     def _head(self, plan: RecordPlan) -> str:
         """Return what stands between the timestamp and the first field."""
         parts = [f'"record":{quote(plan.name)}']
-        for name, value in self._globals.items():
+        for name, value in self.globals.items():
             if name in plan.written_names or name in RESERVED:
                 warn_once(
                     f"global {plan.name} {name}",
@@ -150,7 +151,7 @@ class FlatJson:
         head = self._head(plan)
         max_line = self._max_line
         tally = self.tally
-        taken = plan.written_names | RESERVED | self._globals.keys()
+        taken = plan.written_names | RESERVED | self.globals.keys()
 
         def careful(time_ns: int, values: tuple[Any, ...], notes: Notes | None) -> bytes:
             notes = notes or Notes()

@@ -35,7 +35,8 @@ class NestedJson:
     def __init__(
         self, globals: Mapping[str, object] | None = None, *, max_line: int = 262_144
     ) -> None:
-        self._globals = dict(globals or {})
+        self.globals = dict(globals or {})
+        """Properties written on every record."""
         self._max_line = max_line
         self.tally = Tally()
         """Counts of values that could not be written."""
@@ -51,7 +52,7 @@ class NestedJson:
         ]
         writers = [writer for _, writer in properties]
         everywhere = self._global_pieces(plan)
-        taken = plan.written_names | self._globals.keys()
+        taken = plan.written_names | self.globals.keys()
 
         def encode(time_ns: int, values: tuple[Any, ...], notes: Notes | None) -> bytes:
             notes = notes or Notes()
@@ -85,7 +86,7 @@ class NestedJson:
 
     def _global_pieces(self, plan: RecordPlan) -> list[Piece]:
         found = []
-        for name, value in self._globals.items():
+        for name, value in self.globals.items():
             if name in plan.written_names:
                 warn_once(
                     f"global {plan.name} {name}",

@@ -11,12 +11,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tachograph.formats.plan import RecordPlan
+from tachograph.formats.plan import FieldPlan, RecordPlan
+from tachograph.formats.text import rfc3339
 
-__all__ = ["FILE_NAME", "VERSION", "document", "merged"]
+__all__ = ["ANNOUNCEMENT", "FILE_NAME", "VERSION", "announcement", "document", "merged"]
 
 VERSION = 1
 FILE_NAME = "metrics.schema.json"
+ANNOUNCEMENT = "tachograph.schema"
+"""The record name of lines in which a stream says what its numbers mean."""
 
 
 def document(service: str, plans: Sequence[RecordPlan]) -> dict[str, Any]:
@@ -25,8 +28,30 @@ def document(service: str, plans: Sequence[RecordPlan]) -> dict[str, Any]:
 
 
 def _entry(plan: RecordPlan) -> dict[str, Any]:
-    fields = [{**field.schema(), "doc": field.doc} for field in plan.fields]
+    fields = [_field(field) for field in plan.fields]
     return {"record": plan.name, "digest": plan.digest, "doc": plan.doc, "fields": fields}
+
+
+def _field(field: FieldPlan) -> dict[str, Any]:
+    described = {**field.schema(), "doc": field.doc}
+    if field.suffixed:
+        # Under these names a flat line has it: count, sum, min, max, and of a histogram p50, p99.
+        parts = field.suffixed[:4] if field.type == "summary" else field.suffixed
+        described["parts"] = list(parts)
+    return described
+
+
+def announcement(plan: RecordPlan, time_ns: int) -> bytes:
+    """Return the line that tells a stream's reader the units of *plan*'s fields."""
+    line = {
+        "timestamp": rfc3339(time_ns),
+        "record": ANNOUNCEMENT,
+        "of": plan.name,
+        "digest": plan.digest,
+        "units": [f"{field.emitted}={field.unit}" for field in plan.fields if field.unit],
+    }
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace") + b"\n"
 
 
 def merged(existing: bytes | None, service: str, plans: Sequence[RecordPlan]) -> bytes:

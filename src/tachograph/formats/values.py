@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from tachograph.formats.plan import FieldPlan
+from tachograph.formats.quantities import Quantity
 from tachograph.formats.text import decimal, double, integer, moment, quote
 
 __all__ = ["MAX_ITEMS", "MAX_TEXT", "NotANumberError", "text_of", "writer_of"]
@@ -135,6 +136,8 @@ def text_of(value: object) -> str:  # noqa: PLR0911 -- a table
             return datetime_text(value)
         case tuple():  # an element with many observations
             return f"[{','.join(text_of(part) for part in value)}]"
+        case list():
+            return quote(",".join(str(part) for part in value))
         case _:
             return quote(str(value))
 
@@ -182,7 +185,16 @@ def writer_of(field: FieldPlan) -> Callable[[Any], str]:
     if field.type not in _WRITERS:  # of many observations: formats have their own ways
         return list_text
     write = _WRITERS[field.type]
+    if field.type in ("int", "float", "decimal"):
+        write = _with_unit(write, field.unit)
     return _as_property(write) if field.as_property else write
+
+
+def _with_unit(write: Callable[[Any], str], unit: str | None) -> Callable[[Any], str]:
+    def number_text(value: Any) -> str:
+        return write(value.into(unit) if value.__class__ is Quantity else value)
+
+    return number_text
 
 
 def _duration(unit_ns: int) -> Callable[[Any], str]:

@@ -1,5 +1,6 @@
 """Wide events: typed records, compiled at definition, emitted exactly once."""
 
+from tachograph.formats.quantities import Quantity
 from tachograph.metrics.distributions import Distribution, Histogram, Mean
 from tachograph.metrics.fields import (
     distribution,
@@ -31,6 +32,7 @@ __all__ = [
     "Mean",
     "MetricsStatistics",
     "Outcome",
+    "Quantity",
     "Sampling",
     "Span",
     "Stopwatch",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tachograph.formats.quantities import Quantity
 from tachograph.metrics.body import Body
 from tachograph.metrics.fields import (
     MISSING,
@@ -23,7 +24,7 @@ from tachograph.metrics.fields import (
 )
 from tachograph.metrics.instruments import Counter
 from tachograph.metrics.kinds import Kind, kind_of
-from tachograph.metrics.units import Unit
+from tachograph.metrics.units import Unit, nanoseconds_of, text_of
 
 __all__ = ["Declared", "declare"]
 
@@ -115,15 +116,16 @@ def _check_instrument(where: str, value: object, problems: list[str]) -> None:
                 f"{where}: a field needs an annotation. Write `name: int = metric(...)`."
             )
         case TimerSpec(unit=unit) | StopwatchSpec(unit=unit):
-            if not isinstance(unit, Unit) or unit.nanoseconds is None:
+            if not isinstance(unit, Unit | str) or nanoseconds_of(unit) is None:
                 problems.append(
                     f"{where}: expected a unit of time, got {unit!r}. Use `Unit.MILLISECONDS`, "
                     "`Unit.MICROSECONDS` or `Unit.SECONDS`."
                 )
-        case ManySpec(unit=unit):
-            if not isinstance(unit, Unit):
-                problems.append(f"{where}: expected a `Unit`, got {unit!r}.")
-        case GaugeSpec(counter=counter):
+        case ManySpec(unit=unit) if not isinstance(unit, Unit | str):
+            problems.append(_no_unit(where, unit))
+        case GaugeSpec(counter=counter, unit=unit):
+            if not isinstance(unit, Unit | str):
+                problems.append(_no_unit(where, unit))
             if not isinstance(counter, Counter):
                 problems.append(f"{where}: expected a `Counter`, got {counter!r}.")
         case TimestampSpec(at=at):
@@ -176,14 +178,18 @@ def _declare_plain(
         )
     if isinstance(spec.default, list):
         problems.append(f"{where}: a list would be shared. Use `metric(default_factory=list)`.")
-    if not isinstance(spec.unit, Unit):
-        problems.append(f"{where}: expected a `Unit`, got {spec.unit!r}.")
-    elif spec.unit is not Unit.NONE and (kind.kind != "metric" or kind.type == "bool"):
+    if not isinstance(spec.unit, Unit | str):
+        problems.append(_no_unit(where, spec.unit))
+        return
+    unit = text_of(spec.unit)
+    if unit and (kind.kind != "metric" or kind.type == "bool"):
         problems.append(f"{where}: `{kind.python_type}` has no unit. Remove `unit={spec.unit}`.")
-    elif kind.type == "timedelta" and spec.unit is not Unit.NONE and spec.unit.nanoseconds is None:
+    elif kind.type == "timedelta" and unit and nanoseconds_of(unit) is None:
         problems.append(f"{where}: a timedelta needs a unit of time, got {spec.unit}.")
     problems += _problems_of_use(where, spec, kind)
-    if spec.default is not MISSING and spec.default is not None:
+    if isinstance(spec.default, Quantity):
+        _check_quantity(where, spec.default, unit, kind, problems)
+    elif spec.default is not MISSING and spec.default is not None:
         _check_default(where, name, spec.default, kind, problems)
     if len(problems) == found:
         declared.append(Declared(name, spec, kind))
@@ -217,9 +223,26 @@ _DEFAULTS: dict[str, tuple[type, ...]] = {
 }
 
 
+def _no_unit(where: str, unit: object) -> str:
+    return f"{where}: expected a `Unit` or a text, got {unit!r}."
+
+
+def _check_quantity(
+    where: str, default: Quantity, unit: str | None, kind: Kind, problems: list[str]
+) -> None:
+    """Check that a default with a unit can be written in the unit that was declared."""
+    if kind.type not in ("int", "float", "decimal", "timedelta"):
+        problems.append(f"{where}: `{kind.python_type}` takes no default with a unit.")
+        return
+    try:
+        default.into(unit or default.unit)
+    except TypeError as error:
+        problems.append(f"{where}: {error}. Give a default in the declared unit.")
+
+
 def _check_default(where: str, name: str, default: object, kind: Kind, problems: list[str]) -> None:
     expected = (kind.enum,) if kind.enum else _DEFAULTS.get(kind.type)
-    if kind.to_text is not None or expected is None:
+    if kind.to_text is not None or kind.closes or expected is None:
         return
     if not isinstance(default, expected) or (kind.type == "int" and isinstance(default, bool)):
         problems.append(

@@ -114,7 +114,7 @@ def descriptor_of(name: str, state: str, spec: InstrumentSpec) -> Any:
         case StopwatchSpec():
             return _made(name, state, Stopwatch)
         case ManySpec(make=make, unit=unit):
-            return _made(name, state, functools.partial(make, unit.nanoseconds))
+            return _made(name, state, functools.partial(make, unit))
         case GaugeSpec(counter=Counter() as counter):
             return _GaugeField(name, state, counter)
         case OutcomeSpec():

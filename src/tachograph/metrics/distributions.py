@@ -14,9 +14,11 @@ from decimal import Decimal
 from typing import Any
 
 from tachograph.formats.plan import Buckets, Summary
+from tachograph.formats.quantities import Quantity
 from tachograph.metrics.statistics import statistics
+from tachograph.metrics.units import Unit, text_of
 
-__all__ = ["Distribution", "Histogram", "Mean", "RejectedError"]
+__all__ = ["Distribution", "Histogram", "Mean"]
 
 RELATIVE_ERROR = 0.01
 _BASE = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
@@ -25,28 +27,16 @@ _MIDDLE = 2 / (1 + _BASE)  # of a bucket, in parts of its upper bound
 _KEPT = 1_000
 _LARGEST = 1.7976931348623157e308
 
-Number = int | float | Decimal | timedelta
-
-
-class RejectedError(TypeError):
-    """Something that is no number was added.
-
-    Attributes:
-        kept: The plain value of the other observations, None if there were none.
-    """
-
-    def __init__(self, reasons: list[str], kept: object) -> None:
-        super().__init__("; ".join(reasons))
-        self.kept = kept
+Number = int | float | Decimal | timedelta | Quantity
 
 
 class _Observations:
     """What the three have in common: numbers in, the wrong ones counted."""
 
-    __slots__ = ("_unit_ns", "rejected")
+    __slots__ = ("_unit", "rejected")
 
-    def __init__(self, unit_ns: int | None = None) -> None:
-        self._unit_ns = unit_ns
+    def __init__(self, unit: Unit | str = Unit.NONE) -> None:
+        self._unit = unit
         self.rejected: list[str] = []
         """Why values were left out; at most one reason a type, told in the record's `_errors`."""
 
@@ -56,9 +46,8 @@ class _Observations:
         number: float
         if kind is float or kind is int:
             number = value
-        elif isinstance(value, timedelta) and self._unit_ns:
-            # Integers are divided, which gives the shortest digits.
-            number = (value // timedelta(microseconds=1)) * 1_000 / self._unit_ns
+        elif isinstance(value, timedelta | Quantity):
+            return self._converted(value)
         elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             number = float(value)
         else:
@@ -68,6 +57,15 @@ class _Observations:
             statistics.nan_observations += 1
             return None
         return max(-_LARGEST, min(_LARGEST, number)) if kind is not int else number
+
+    def _converted(self, value: timedelta | Quantity) -> float | None:
+        if isinstance(value, timedelta):
+            value = Quantity(value // timedelta(microseconds=1), "Microseconds")
+        try:
+            return self._number(value.into(text_of(self._unit)))
+        except (TypeError, OverflowError) as error:
+            self._reject(str(error))
+            return None
 
     def _reject(self, reason: str) -> None:
         statistics.observations_rejected += 1
@@ -79,13 +77,13 @@ class Mean(_Observations):
     """Count, sum, least and most of what was added; absent when nothing was.
 
     Args:
-        unit_ns: For a unit of time: its nanoseconds, by which a `timedelta` is converted.
+        unit: The unit of plain numbers, to which quantities and `timedelta`s are converted.
     """
 
     __slots__ = ("_count", "_least", "_most", "_total")
 
-    def __init__(self, unit_ns: int | None = None) -> None:
-        super().__init__(unit_ns)
+    def __init__(self, unit: Unit | str = Unit.NONE) -> None:
+        super().__init__(unit)
         self._count = 0
         self._total: float = 0
         self._least: float = math.inf
@@ -114,13 +112,13 @@ class Histogram(Mean):
     factor of 100.
 
     Args:
-        unit_ns: For a unit of time: its nanoseconds, by which a `timedelta` is converted.
+        unit: The unit of plain numbers, to which quantities and `timedelta`s are converted.
     """
 
     __slots__ = ("_above", "_below", "_zero")
 
-    def __init__(self, unit_ns: int | None = None) -> None:
-        super().__init__(unit_ns)
+    def __init__(self, unit: Unit | str = Unit.NONE) -> None:
+        super().__init__(unit)
         self._above: dict[int, int] = {}
         self._below: dict[int, int] = {}
         self._zero = 0
@@ -169,13 +167,13 @@ class Distribution(_Observations):
     """All observations in their order, up to 1,000; then it becomes a histogram, which is counted.
 
     Args:
-        unit_ns: For a unit of time: its nanoseconds, by which a `timedelta` is converted.
+        unit: The unit of plain numbers, to which quantities and `timedelta`s are converted.
     """
 
     __slots__ = ("_folded", "_values")
 
-    def __init__(self, unit_ns: int | None = None) -> None:
-        super().__init__(unit_ns)
+    def __init__(self, unit: Unit | str = Unit.NONE) -> None:
+        super().__init__(unit)
         self._values: list[float] = []
         self._folded: Histogram | None = None
 

@@ -58,7 +58,7 @@ class MetricSpec:
 
     default: Any = MISSING
     default_factory: Callable[[], Any] | None = None
-    unit: Unit = Unit.NONE
+    unit: Unit | str = Unit.NONE
     name: str | None = None
     as_property: bool = False
     doc: str = ""
@@ -110,7 +110,7 @@ class ManySpec(InstrumentSpec):
     """Many observations: a `Distribution`, `Mean` or `Histogram`, absent when there were none."""
 
     make: type[Distribution | Mean | Histogram] = Distribution
-    unit: Unit = Unit.NONE
+    unit: Unit | str = Unit.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class GaugeSpec(InstrumentSpec):
     """A shared counter, raised for the life of the record, read when it closes."""
 
     counter: Counter | None = None
-    unit: Unit = Unit.NONE
+    unit: Unit | str = Unit.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def metric(
     default: _T,
     /,
     *,
-    unit: Unit = ...,
+    unit: Unit | str = ...,
     name: str | None = ...,
     as_property: bool = ...,
     numeric: bool = ...,
@@ -155,7 +155,7 @@ def metric(
 def metric(
     *,
     default: _T,
-    unit: Unit = ...,
+    unit: Unit | str = ...,
     name: str | None = ...,
     as_property: bool = ...,
     numeric: bool = ...,
@@ -169,14 +169,14 @@ def metric(
 def metric(
     *,
     default_factory: Callable[[], _T],
-    unit: Unit = ...,
+    unit: Unit | str = ...,
     name: str | None = ...,
     doc: str = ...,
 ) -> _T: ...
 @overload
 def metric(
     *,
-    unit: Unit = ...,
+    unit: Unit | str = ...,
     name: str | None = ...,
     as_property: bool = ...,
     numeric: bool = ...,
@@ -190,7 +190,7 @@ def metric(
     default: Any = MISSING,
     *,
     default_factory: Callable[[], Any] | None = None,
-    unit: Unit = Unit.NONE,
+    unit: Unit | str = Unit.NONE,
     name: str | None = None,
     as_property: bool = False,
     numeric: bool = False,
@@ -207,7 +207,8 @@ def metric(
         default: The value a new record starts with; without one the field is required. Give it by
             its keyword if the constructor is to take the field under a type checker.
         default_factory: Called for each new record; for lists.
-        unit: The unit of the numbers that will be assigned; numbers only.
+        unit: The unit of the numbers that will be assigned, a `Unit` or a text of your own; for
+            numbers only. A quantity (`Unit.KILOBYTES(2)`) is converted to it.
         name: The exact emitted name, never renamed nor given the class's prefix.
         as_property: Write a number as text, because it is an identity: a status code.
         numeric: Write an enum as the number that its member's value is, a metric.
@@ -288,7 +289,7 @@ def stopwatch(
 def gauge(
     counter: Counter,
     *,
-    unit: Unit = Unit.NONE,
+    unit: Unit | str = Unit.NONE,
     name: str | None = None,
     high_resolution: bool | None = None,
     log_only: bool | None = None,
@@ -305,7 +306,7 @@ def gauge(
 
 def distribution(
     *,
-    unit: Unit = Unit.NONE,
+    unit: Unit | str = Unit.NONE,
     name: str | None = None,
     dimensions: Mapping[str, str] | None = None,
     high_resolution: bool | None = None,
@@ -319,7 +320,7 @@ def distribution(
 
 def mean(
     *,
-    unit: Unit = Unit.NONE,
+    unit: Unit | str = Unit.NONE,
     name: str | None = None,
     dimensions: Mapping[str, str] | None = None,
     high_resolution: bool | None = None,
@@ -333,7 +334,7 @@ def mean(
 
 def histogram(
     *,
-    unit: Unit = Unit.NONE,
+    unit: Unit | str = Unit.NONE,
     name: str | None = None,
     dimensions: Mapping[str, str] | None = None,
     high_resolution: bool | None = None,

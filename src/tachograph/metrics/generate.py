@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from tachograph._base.clock import clock
@@ -17,7 +18,6 @@ from tachograph._base.compile import compile_functions
 from tachograph._core import native
 from tachograph.formats.plan import Notes, RecordPlan
 from tachograph.metrics.declaration import Declared
-from tachograph.metrics.distributions import RejectedError
 from tachograph.metrics.fields import (
     MISSING,
     GaugeSpec,
@@ -32,7 +32,7 @@ from tachograph.metrics.fields import (
 from tachograph.metrics.instruments import outcome_of, qualified_name
 from tachograph.metrics.life import CHILD, DONE, HELD, NEW, OPEN
 from tachograph.metrics.output import SAMPLED_OUT, choose, emit
-from tachograph.metrics.plan import Closing, hidden
+from tachograph.metrics.plan import Closing, PartlyError, hidden
 from tachograph.metrics.statistics import statistics
 
 __all__ = ["careful_closer", "constructor", "has_state", "needs_arguments", "scope_methods"]
@@ -208,6 +208,7 @@ def scope_methods(
             "        return",
             "    if ended is None:",
             "        ended = now",
+            "    values = None",
             "    if self._state == OPEN or self._state == HELD:",
             *(["        self._time_ns = clock.time_ns()"] if at_close else []),
             "        weights = choose(self, error, ended - self._started_ns)",
@@ -226,17 +227,26 @@ def scope_methods(
             *(f"                {line}" for line in abandon),
             "            if more is not None:",
             "                values, notes = more.complete(PLAN, values, notes)",
-            "            emit(PLAN, self._time_ns, values, notes, weights)",
             "    else:",
             "        statistics.discarded += 1",
             *(f"        {line}" for line in abandon),
             *(f"    {line}" for line in down),
             "    self.__class__ = Done",
+            # Last, since it raises in strict mode.
+            "    if values is not None:",
+            "        emit(PLAN, self._time_ns, values, notes, weights)",
             "",
         ]
     )
     functions = compile_functions(source, names, label=f"{plan.name} scope")
     return {"_opened": functions["_opened"], "_finish": functions["_finish"]}
+
+
+def _value_of(record: object, attribute: str) -> object:
+    try:
+        return attrgetter(attribute)(record)
+    except Exception:  # noqa: BLE001 -- it is only asked for a message
+        return None
 
 
 def careful_closer(
@@ -266,15 +276,19 @@ def careful_closer(
         for plan, close in closers:
             try:
                 values.append(close(record, now, error, ended))
-            except RejectedError as failure:  # counted when it was added
-                values.append(failure.kept)
+            except PartlyError as failure:
+                values.append(failure.value)
                 errors.append(f"{plan.emitted}: {failure}"[:200])
             except Exception as failure:  # noqa: BLE001 -- a bad value costs its field only
                 statistics.close_errors += 1
                 values.append(None)
                 reason = f"{type(failure).__name__}: {failure}"[:200]
-                if isinstance(failure, TypeError) and plan.type in ("list", "float"):
-                    reason = f"expected {plan.python_type or plan.type}"
+                value = _value_of(record, plan.attribute)
+                if isinstance(failure, TypeError) and not hasattr(value, "__tachograph_close__"):
+                    reason = str(failure)
+                    if plan.type in ("list", "float") and "promised" not in reason:
+                        expected = plan.python_type or plan.type
+                        reason = f"expected {expected}, got {type(value).__name__}"
                 errors.append(f"{plan.emitted}: {reason}")
         return tuple(values), Notes(errors=tuple(errors))
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import atexit
 import contextvars
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from tachograph._base.clock import clock
 from tachograph._base.forks import ForkLock
 from tachograph._base.ratelimit import warn_once
 from tachograph._core import native
 from tachograph.formats.plan import Closed, Notes, RecordPlan
+from tachograph.formats.schema import announcement
 from tachograph.metrics.statistics import statistics
+from tachograph.metrics.strict import complain
 
 __all__ = [
     "SAMPLED_OUT",
@@ -28,6 +31,7 @@ __all__ = [
     "choose",
     "detach",
     "emit",
+    "set_strict",
 ]
 
 _PENDING_LIMIT = 1_024
@@ -60,13 +64,13 @@ class ByteSink(Protocol):
 class Sampler(Protocol):
     """What a destination needs of a sampler."""
 
-    @property
-    def rate(self) -> float:
-        """The part of all records that it lets through."""
-        ...
+    def weigh(
+        self, record: Any, *, error: BaseException | None, duration_ns: int
+    ) -> tuple[float, int]:
+        """Return the part of such records that it lets through, and how many this one stands for.
 
-    def decide(self, record: Any, *, error: BaseException | None, duration_ns: int) -> int:
-        """Return how many records this one stands for, 0 to leave it out. Never raises."""
+        0 leaves it out. Never raises.
+        """
         ...
 
 
@@ -82,9 +86,11 @@ class Destination:
         on_first: Called with the plan when a class is first emitted here; for the schema file.
         sampler: Decides which records come here; None for all. Destinations that share one get the
             same records.
+        announce_schema: Write a line with a class's units before its first record, for a stream
+            that no schema file lies beside.
     """
 
-    __slots__ = ("_encoders", "_format", "_on_first", "_write", "sampler", "sink")
+    __slots__ = ("_announces", "_encoders", "_format", "_on_first", "_write", "sampler", "sink")
 
     def __init__(
         self,
@@ -93,7 +99,9 @@ class Destination:
         *,
         on_first: Callable[[RecordPlan], None] | None = None,
         sampler: Sampler | None = None,
+        announce_schema: bool = False,
     ) -> None:
+        self._announces = announce_schema
         self._format = format
         self.sink = sink
         self.sampler = sampler
@@ -101,11 +109,18 @@ class Destination:
         self._on_first = on_first
         self._encoders: dict[RecordPlan, Callable[..., bytes]] = {}
 
+    @property
+    def global_names(self) -> Iterable[str]:
+        """The names of what its format writes on every record."""
+        return getattr(self._format, "globals", ())
+
     def route(self, plan: RecordPlan) -> Route:
         """Return the encoder of a class and where its lines go; the first call announces it."""
         encode = self._encoders.get(plan)
         if encode is None:
             encode = self._encoders[plan] = self._format.encoder(plan)
+            if self._announces:
+                self._write(announcement(plan, clock.time_ns()))
             if self._on_first is not None:
                 self._on_first(plan)
         return encode, self._write
@@ -160,8 +175,9 @@ def choose(record: Any, error: BaseException | None, duration_ns: int) -> Weight
             weights.append(None)
             continue
         if sampler not in asked:
-            weight = 1 if kept else sampler.decide(record, error=error, duration_ns=duration_ns)
-            asked[sampler] = (1.0 if kept else sampler.rate, weight)
+            asked[sampler] = (
+                (1.0, 1) if kept else sampler.weigh(record, error=error, duration_ns=duration_ns)
+            )
         weights.append(asked[sampler])
     if all(weight is not None and not weight[1] for weight in weights):
         statistics.sampled_out += 1
@@ -177,27 +193,38 @@ def emit(
     notes: Notes | None,
     weights: Weights | None = None,
 ) -> None:
-    """Send a closed record on its way. Never raises."""
+    """Send a closed record on its way. Never raises, but in strict mode for what is wrong in it."""
     try:
         routes = _routes.get(plan) or _route(plan, time_ns, values, notes)
         if weights is None:
             statistics.emitted_by_python += 1
             for encode, write in routes:
                 write(encode(time_ns, values, notes))
-            return
-        if any(weight is None or weight[1] for weight in weights):
-            statistics.emitted_by_python += 1
-        # The destinations may have changed since the samplers were asked: then all get it.
-        chosen = weights if len(weights) == len(routes) else (None,) * len(routes)
-        for (encode, write), weight in zip(routes, chosen, strict=True):
-            if weight is None:
-                write(encode(time_ns, values, notes))
-            elif weight[1]:
-                marked = (notes or Notes())._replace(rate=weight[0], weight=weight[1])
-                write(encode(time_ns, values, marked))
+        else:
+            _write_weighted(routes, (time_ns, values, notes), weights)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the application
         statistics.emit_errors += 1
         warn_once(f"emit {type(error)}", f"A record of {plan.name} was lost: {error!r}")
+    if statistics.strict:  # its line is written: salvaged, as in production
+        names = {name for d in _destinations for name in d.global_names}
+        complain(plan, values, notes, names)
+
+
+def _write_weighted(
+    routes: Sequence[Route], closed: tuple[int, tuple[Any, ...], Notes | None], weights: Weights
+) -> None:
+    """Write a record where samplers were asked."""
+    if any(weight is None or weight[1] for weight in weights):
+        statistics.emitted_by_python += 1
+    time_ns, values, notes = closed
+    # The destinations may have changed since the samplers were asked: then all get it.
+    chosen = weights if len(weights) == len(routes) else (None,) * len(routes)
+    for (encode, write), weight in zip(routes, chosen, strict=True):
+        if weight is None:
+            write(encode(time_ns, values, notes))
+        elif weight[1]:
+            marked = (notes or Notes())._replace(rate=weight[0], weight=weight[1])
+            write(encode(time_ns, values, marked))
 
 
 def attach(destinations: Sequence[Destination]) -> None:
@@ -239,11 +266,12 @@ def _route(
     collectors = _process_collectors
     with _lock:
         found = tuple(destination.route(plan) for destination in _destinations)
-        if found and not collectors:
+        if found and not collectors and not statistics.strict:
             _routes[plan] = found
             _shorten(plan, found)
     if collectors:
-        (_collector.get() or collectors[-1]).add(Closed(plan, time_ns, values, notes))
+        own = _collector.get()  # by identity: an empty one is false
+        (collectors[-1] if own is None else own).add(Closed(plan, time_ns, values, notes))
     elif not found:
         _wait(Closed(plan, time_ns, values, notes))
     return found
@@ -269,6 +297,13 @@ def _wait(closed: Closed) -> None:
     if len(_pending) == _PENDING_LIMIT:
         statistics.pending_dropped += 1
     _pending.append(closed)
+
+
+def set_strict(strict: bool) -> bool:
+    """Raise for what is wrong with a record, or count it as ever; return what was so before."""
+    before, statistics.strict = statistics.strict, strict
+    _forget_routes()  # every record asks for its route while this is so
+    return before
 
 
 def capture_into(collector: Collector) -> Callable[[], None]:

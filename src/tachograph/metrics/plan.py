@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 from tachograph.formats.plan import FieldPlan
+from tachograph.formats.quantities import Quantity
 from tachograph.metrics.declaration import Declared
-from tachograph.metrics.distributions import Distribution, Histogram, Mean, RejectedError
+from tachograph.metrics.distributions import Distribution, Histogram, Mean
 from tachograph.metrics.fields import (
     GaugeSpec,
     InstrumentSpec,
@@ -24,15 +25,29 @@ from tachograph.metrics.fields import (
 )
 from tachograph.metrics.instruments import Counter, Outcome
 from tachograph.metrics.names import join, restyle, suffixed
-from tachograph.metrics.units import Unit
+from tachograph.metrics.units import Unit, nanoseconds_of, text_of
 
 __all__ = [
     "Closing",
+    "PartlyError",
     "Traits",
     "child_paths",
     "closings",
     "hidden",
 ]
+
+
+class PartlyError(TypeError):
+    """A field could be read in part.
+
+    Args:
+        reason: What is wrong with the rest.
+        value: What could be read; None if nothing.
+    """
+
+    def __init__(self, reason: str, value: object) -> None:
+        super().__init__(reason)
+        self.value = value
 
 
 def hidden(attribute: str) -> str:
@@ -217,16 +232,24 @@ def _plain(
     names: dict[str, Any] = {}
     source: tuple[str, str, Any] = ("READ_SLOT", field.attribute, None)
     unit, type_ = spec.unit, kind.type
+    if not text_of(unit) and isinstance(spec.default, Quantity):
+        unit = spec.default.unit
     if type_ == "timedelta":
-        unit = Unit.MILLISECONDS if unit is Unit.NONE else unit
+        unit = unit if text_of(unit) else Unit.MILLISECONDS
         type_ = "float"
-        key = f"one_{attribute.replace('.', '_')}"
-        one = names[key] = timedelta(microseconds=(unit.nanoseconds or 0) / 1000)
-        source = ("READ_CALL", field.attribute, _divided(field.attribute, one))
-        value = f"(None if {value} is None else {value} / {key})"
+        own = attribute.replace(".", "_")
+        key = f"one_{own}"
+        one = names[key] = timedelta(microseconds=(nanoseconds_of(unit) or 0) / 1000)
+        divided = names[f"divided_{own}"] = _divided(text_of(unit))
+        source = ("READ_CALL", field.attribute, _divided_at(field.attribute, divided, one))
+        value = f"(None if {value} is None else divided_{own}({value}, {key}))"
+    elif kind.closes:
+        source = ("READ_CALL", field.attribute, _own_close(field.attribute))
+        value = f"(None if {value} is None else {value}.__tachograph_close__())"
     elif kind.kind == "list":
         # A copy, so that what is appended later is not in this record.
-        value = f"(None if {value} is None else list({value}))"
+        names["copied"] = _copied
+        value = f"(None if {value} is None else copied({value}))"
     elif kind.enum is not None and spec.numeric:
         source = ("READ_CALL", field.attribute, _member_value(field.attribute))
         value = f"(None if {value} is None else {value}.value)"
@@ -237,7 +260,7 @@ def _plain(
         emitted,
         "property" if spec.as_property else "metric" if spec.numeric else kind.kind,
         "int" if spec.numeric else type_,
-        unit.text,
+        text_of(unit),
         kind.optional,
         spec.doc,
         as_property=spec.as_property,
@@ -248,10 +271,32 @@ def _plain(
     return Closing(plan, value, names, source)
 
 
-def _divided(attribute: str, one: timedelta) -> Callable[[Any], float | None]:
-    def value(record: Any) -> float | None:
+def _own_close(attribute: str) -> Callable[[Any], Any]:
+    def value(record: Any) -> Any:
         found = getattr(record, attribute)
-        return None if found is None else found / one
+        return None if found is None else found.__tachograph_close__()
+
+    return value
+
+
+def _copied(value: Any) -> Any:
+    """Return a list of the elements; a text is none, and is left for the writer to refuse."""
+    return value if isinstance(value, str | bytes) else list(value)
+
+
+def _divided(unit: str | None) -> Callable[[Any, timedelta], Any]:
+    def divided(value: Any, one: timedelta) -> Any:
+        return value.into(unit) if value.__class__ is Quantity else value / one
+
+    return divided
+
+
+def _divided_at(
+    attribute: str, divided: Callable[[Any, timedelta], Any], one: timedelta
+) -> Callable[[Any], Any]:
+    def value(record: Any) -> Any:
+        found = getattr(record, attribute)
+        return None if found is None else divided(found, one)
 
     return value
 
@@ -268,12 +313,12 @@ def _closed(many: Distribution | Mean | Histogram) -> object:
     """Return the plain value.
 
     Raises:
-        RejectedError: Something that is no number was added; the other observations are in it.
+        PartlyError: Something was added that is no number of the field's unit.
     """
-    closed = many.close()
+    value = many.close()
     if many.rejected:
-        raise RejectedError(many.rejected, closed)
-    return closed
+        raise PartlyError("; ".join(many.rejected), value)
+    return value
 
 
 def _closed_at(state: str) -> Callable[[Any], object]:
@@ -302,10 +347,10 @@ def _instrument(
                 emitted,
                 "metric",
                 "float",
-                unit.text,
+                text_of(unit),
                 False,
                 spec.doc,
-                unit_ns=unit.nanoseconds,
+                unit_ns=nanoseconds_of(unit),
             )
             return Closing(plan, ns, {}, ("READ_TIMER", hidden(field.attribute), None))
         case StopwatchSpec(unit=unit):
@@ -314,10 +359,10 @@ def _instrument(
                 emitted,
                 "metric",
                 "float",
-                unit.text,
+                text_of(unit),
                 True,
                 spec.doc,
-                unit_ns=unit.nanoseconds,
+                unit_ns=nanoseconds_of(unit),
             )
             elapsed = f"(None if {state} is None else {state}.elapsed_ns(now))"
             return Closing(plan, elapsed, {}, ("READ_STOPWATCH", hidden(field.attribute), None))
@@ -328,7 +373,7 @@ def _instrument(
                 emitted,
                 "metric",
                 kind,
-                unit.text,
+                text_of(unit),
                 True,
                 spec.doc,
                 suffixed=tuple(suffixed(emitted, suffix, style) for suffix in _SUFFIXES),
@@ -339,7 +384,7 @@ def _instrument(
             return Closing(plan, value, {"closed": _closed}, source)
         case GaugeSpec(counter=counter, unit=unit):
             key = f"gauge_{attribute.replace('.', '_')}"
-            plan = FieldPlan(attribute, emitted, "metric", "int", unit.text, False, spec.doc)
+            plan = FieldPlan(attribute, emitted, "metric", "int", text_of(unit), False, spec.doc)
             assert isinstance(counter, Counter)
             return Closing(plan, f"{key}.value", {key: counter}, ("READ_GAUGE", "", counter))
         case OutcomeSpec():

@@ -202,11 +202,11 @@ def _emit_leaked(record: Any) -> None:
     if record._more is not None:
         values, notes = record._more.complete(info.plan, values, notes)
         notes = notes._replace(incomplete=tuple(dict.fromkeys(notes.incomplete)))
-    emit(info.plan, record._time_ns, values, notes)
     for field in info.declared:
         counter = getattr(field.spec, "counter", None)
         if counter is not None:
             counter.add(-1)
+    emit(info.plan, record._time_ns, values, notes)
     if what == "scope":
         warn_once(
             f"leaked {info.plan.name}",

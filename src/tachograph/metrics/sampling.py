@@ -100,15 +100,29 @@ class Sampling:
             error: What ended it, if it raised.
             duration_ns: How long it took.
         """
+        return self.weigh(record, error=error, duration_ns=duration_ns)[1]
+
+    def weigh(
+        self, record: Any, *, error: BaseException | None, duration_ns: int
+    ) -> tuple[float, int]:
+        """Return the rate at which such records are kept, and what `decide` does. Never raises.
+
+        The rate is 1 for a record that is kept whatever is drawn: it stands for itself.
+
+        Args:
+            record: A record whose scope has ended.
+            error: What ended it, if it raised.
+            duration_ns: How long it took.
+        """
         try:
             if self._must_keep(record, error, duration_ns):
-                return 1
+                return 1.0, 1
             draw, second = self._draws(record)
         except Exception as failure:  # noqa: BLE001 -- telemetry never raises into the application
             statistics.sampling_errors += 1
             warn_once(f"sampling {type(failure)}", f"A record is kept unsampled: {failure!r}")
-            return 1
-        return multiplicity(self._rate, second) if draw < self._rate else 0
+            return 1.0, 1
+        return self._rate, multiplicity(self._rate, second) if draw < self._rate else 0
 
     def _must_keep(self, record: Any, error: BaseException | None, duration_ns: int) -> bool:
         if self._slow_ns is not None and duration_ns > self._slow_ns:

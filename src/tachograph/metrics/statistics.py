@@ -32,7 +32,7 @@ class MetricsStatistics:
         leaked_records: Emitted because their scope never ended.
         close_errors: Fields that could not be read when their record closed.
         emit_errors: Records lost because a destination raised.
-        strict: Late and orphan writes raise instead of being counted; for tests.
+        strict: What is wrong raises instead of being counted; for tests.
     """
 
     emitted_by_python: int = 0
