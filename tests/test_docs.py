@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -45,6 +46,30 @@ def test_every_block_does_what_the_document_says(path: Path) -> None:
     done = run(path)
 
     assert (0, "") == (done.returncode, done.stderr)
+
+
+def prose(path: Path) -> str:
+    """The text of a document without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """A relative link names a file that is there, and an anchor a heading in it."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_what_is_not_run_is_covered_by_a_test(runner: dict[str, Any]) -> None:

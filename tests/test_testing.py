@@ -38,6 +38,26 @@ def test_values_are_those_of_the_line() -> None:
         event.job_nmae  # noqa: B018
 
 
+class Cart(tg.WideEvent):
+    items: int = 0
+    get: str = ""
+
+
+def test_a_field_wins_over_a_method_of_mappings() -> None:
+    """`items` is a field where it is declared, else what a mapping has."""
+    with capture_events() as events:
+        Cart(items=2, get="tea").emit()
+        Job(job_name="a").emit()
+    cart, job = events
+
+    assert (2, "tea") == (cart.items, cart.get)
+    assert {**cart} == cart == dict(cart)
+    assert ("a", None) == (job.get("JobName"), job.get("Found"))
+    assert list(job.items()) == list(dict(job).items())
+    assert "JobName" in job
+    assert job != cart
+
+
 def test_one_explains_what_it_found() -> None:
     """None or several are an assertion that shows what was emitted."""
     with capture_events() as events:

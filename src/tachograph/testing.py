@@ -14,7 +14,7 @@ import contextlib
 import difflib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, KeysView
 from typing import Any, Self
 
 from tachograph import logs as _logs
@@ -34,11 +34,12 @@ __all__ = [
 ]
 
 
-class CapturedEvent(Mapping[str, Any]):
+class CapturedEvent:
     """One emitted record with plain values, as a reader of its line finds them.
 
     By emitted name it is a mapping (`event["RequestId"]`, absent ones raise `KeyError`); by the
-    attribute it was declared with (`event.request_id`) an absent value is None.
+    attribute it was declared with (`event.request_id`) an absent value is None. A field wins over
+    a method of mappings: `event.items` is the field where the class declares one of that name.
     """
 
     def __init__(self, plan: RecordPlan, line: bytes) -> None:
@@ -61,8 +62,20 @@ class CapturedEvent(Mapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
     def __len__(self) -> int:
         return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return self._values == (other._values if isinstance(other, CapturedEvent) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any mapping
+
+    def keys(self) -> KeysView[str]:
+        """Return the emitted names, in the order of the line; `dict(event)` asks for them."""
+        return self._values.keys()
 
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("_"):
@@ -71,6 +84,8 @@ class CapturedEvent(Mapping[str, Any]):
         try:
             emitted = by_attribute[attribute]
         except KeyError:
+            if attribute in ("get", "items", "values"):
+                return getattr(self._values, attribute)
             near = difflib.get_close_matches(attribute, by_attribute, n=3)
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             msg = f"{self.record} emits no field declared as {attribute!r}.{hint}"

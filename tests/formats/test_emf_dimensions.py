@@ -181,6 +181,7 @@ def test_a_further_directive_goes_with_what_it_names() -> None:
     ("config", "message"),
     [
         ({"namespaces": []}, "namespaces: expected at least one"),
+        ({"namespaces": "Shop"}, "namespaces: expected a list, got 'Shop'"),
         ({"namespaces": ["AWS/x"]}, "not starting with a colon or `AWS/`"),
         ({"namespaces": ["x" * 256]}, "1 to 255"),
         ({"dimensions": []}, "at least one set"),

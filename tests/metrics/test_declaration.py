@@ -40,6 +40,20 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         assert expected in message
 
 
+def test_a_field_without_annotation_is_told_with_everything_else() -> None:
+    """`metric()` and `slot()` need an annotation; the rest of the class is checked all the same."""
+    with pytest.raises(tg.DeclarationError) as caught:
+
+        class Bad(tg.WideEvent):
+            items = tg.metric(0)
+            child = tg.slot()
+            payload: bytes
+
+    assert "Bad.items: a field needs an annotation. Write `name: int = metric" in str(caught.value)
+    assert "Bad.child: a field needs an annotation" in str(caught.value)
+    assert "Bad.payload: expected bool" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["timestamp", "record", "_aws", ""])
 def test_names_of_the_head_and_underscores_are_reserved(name: str) -> None:
     """A field cannot emit a name that the line uses itself, nor an empty one [J-1]."""

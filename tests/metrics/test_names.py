@@ -210,7 +210,9 @@ def test_enums_as_numbers_and_by_value() -> None:
         (str, {"log_only": True}, "are for metrics; `str` is none here"),
         (int, {"as_property": True, "dimensions": {"a": "b"}}, "are for metrics"),
         (int, {"dimensions": {"": "b"}}, "1 to 250 ASCII characters"),
-        (int, {"dimensions": {"a": " "}}, "dimension 'a' has no value"),
+        (int, {"dimensions": {"b": " "}}, "dimension 'b' has no value"),
+        (int, {"dimensions": {"a": "b"}}, "dimension 'a' is the name of a metric"),
+        (int, {"dimensions": {"_aws": "b"}}, "does not start with a colon or `_`"),
         (str, {"unit": tg.Unit.BYTES}, "`str` has no unit"),
     ],
 )
@@ -238,6 +240,18 @@ def test_dimension_sets_are_checked() -> None:
     assert "'Statuss' is no emitted name of a field. Did you mean 'Status'?" in str(caught.value)
     assert "'Rows' is a metric; only a property can be one" in str(caught.value)
     assert 2 == str(caught.value).count("\n")
+
+
+def test_inherited_dimension_sets_are_checked_against_the_new_names() -> None:
+    """A subclass that renames the fields must say its dimension sets again [GD-2]."""
+
+    class Base(tg.WideEvent, dimensions=[["status"]]):
+        status: str = ""
+
+    with pytest.raises(DeclarationError, match="'status' is no emitted name of a field"):
+
+        class Root(Base, rename="PascalCase"):
+            rows: int = 0
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,9 @@ class EmfConfig:
     max_line: int = 262_118
 
     def __post_init__(self) -> None:
+        if isinstance(self.namespaces, str):
+            name = self.namespaces
+            raise ConfigError(f"namespaces: expected a list, got {name!r}. Use [{name!r}].")
         problems = [
             f"namespace: expected 1 to 255 of A-Z a-z 0-9 . _ # : / - and spaces, not starting "
             f"with a colon or `AWS/`, got {name!r}."

@@ -132,7 +132,9 @@ class WideEventMeta(type):
             traits.dimensions,
         )
         problems += problems_of_names(name, plan.fields)
-        problems += problems_of_dimensions(name, plan.fields, dimensions)
+        # Inherited sets too: a subclass may give their fields other names.
+        sets = (traits.dimensions or None) if dimensions is None else dimensions
+        problems += problems_of_dimensions(name, plan.fields, sets)
         problems += [
             f"{name}.{method}: a record makes and ends itself. Use a classmethod to make one."
             for method in sorted(_OWN_METHODS & namespace.keys())

@@ -51,7 +51,7 @@ def _new(cls: Any) -> Any:
 def constructor(class_name: str, fields: Sequence[Declared]) -> Callable[..., None]:
     """Return `__init__`: one keyword per plain field and child, nothing positional."""
     parameters: list[str] = []
-    names: dict[str, object] = {"MISSING": MISSING, "new": _new}
+    names: dict[str, object] = {"MISSING": MISSING, "new": _new, "NEW": NEW, "CHILD": CHILD}
     body = _initial("self", fields, names, parameters)
     signature = f"self, *, {', '.join(parameters)}" if parameters else "self"
     source = f"def __init__({signature}):\n" + "".join(f"    {line}\n" for line in body)
@@ -69,7 +69,7 @@ def _initial(
         names: Receives what the statements refer to.
         parameters: Receives the constructor's; None for a child, which starts with its defaults.
     """
-    state = NEW if target == "self" else CHILD
+    state = "NEW" if target == "self" else "CHILD"
     body = [f"{target}._state = {state}"]
     if native is None:  # a native record begins with these
         empty = ("_more", "_outer", "_token")
@@ -127,7 +127,7 @@ def _initial_child(
             *(f"    {line}" for line in made),
             "else:",
             f"    {child} = {name}",
-            f"    {child}._state = {CHILD}",
+            f"    {child}._state = CHILD",
         ]
     return [*made, f"{slot} = {child}"]
 
@@ -164,6 +164,9 @@ def scope_methods(
         "emit": emit,
         "choose": choose,
         "SAMPLED_OUT": SAMPLED_OUT,
+        "OPEN": OPEN,
+        "HELD": HELD,
+        "DONE": DONE,
         "PLAN": plan,
         "statistics": statistics,
         "outcome_of": outcome_of,
@@ -190,7 +193,7 @@ def scope_methods(
         names[gauge] = field.spec.counter  # type: ignore[union-attr]
         up.append(f"{gauge}.add(1)")
         down.append(f"{gauge}.add(-1)")
-    values = "".join(f"\n                {c.expression}," for c in closing)
+    values = "".join(f"\n                    {c.expression}," for c in closing)
     # Children end with their record, also one that was discarded or could not be read.
     abandon = ["with suppress(AttributeError):", *(f"    {line}" for line in [*locate, *retire])]
     source = "\n".join(
@@ -206,10 +209,10 @@ def scope_methods(
             "    if ended is None:",
             "        ended = now",
             "    values = None",
-            f"    if self._state == {OPEN} or self._state == {HELD}:",
+            "    if self._state == OPEN or self._state == HELD:",
             *(["        self._time_ns = clock.time_ns()"] if at_close else []),
             "        weights = choose(self, error, ended - self._started_ns)",
-            f"        self._state = {DONE}",
+            "        self._state = DONE",
             "        if weights is SAMPLED_OUT:",
             *(f"            {line}" for line in abandon),
             "        else:",

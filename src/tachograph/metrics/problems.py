@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tachograph.formats.json import RESERVED
 from tachograph.formats.plan import FieldPlan
@@ -47,11 +47,12 @@ def problems_of_dimensions(
 ) -> list[str]:
     """Return a sentence for each dimension that CloudWatch could not group by."""
     problems = []
+    kinds = {plan.emitted: plan.kind for plan in plans}
     for plan in plans:
         problems += [
             f"{class_name}.{plan.attribute}: {problem}"
             for name, value in plan.dimensions
-            if (problem := _problem_of_dimension(name, value))
+            if (problem := _problem_of_own_dimension(name, value, kinds))
         ]
     if sets is None:
         return problems
@@ -59,7 +60,6 @@ def problems_of_dimensions(
         problems.append(
             f"{class_name}: dimensions is empty. Give at least one set; `[[]]` is no dimensions."
         )
-    kinds = {plan.emitted: plan.kind for plan in plans}
     properties = [name for name, kind in kinds.items() if kind == "property"]
     for names in sets:
         if len(names) > _MAX_DIMENSIONS:
@@ -86,14 +86,21 @@ def problems_of_dimensions(
     return problems
 
 
+def _problem_of_own_dimension(name: str, value: object, kinds: Mapping[str, str]) -> str | None:
+    # On the metric's line the dimension takes the place of a property; a number has no other.
+    if kinds.get(name) == "metric":
+        return f"dimension {name!r} is the name of a metric. Use another for one of them."
+    return _problem_of_dimension(name, value)
+
+
 def _problem_of_dimension(name: object, value: object) -> str | None:
     if not isinstance(name, str) or not isinstance(value, str):
         return f"expected a dimension's name and value as text, got {name!r}: {value!r}."
-    good = name.isascii() and name.strip() and not name.startswith(":")
+    good = name.isascii() and name.strip() and not name.startswith((":", "_"))
     if not good or len(name) > _MAX_DIMENSION_NAME:
         return (
             f"a dimension's name has 1 to {_MAX_DIMENSION_NAME} ASCII characters and does not "
-            f"start with a colon, got {name!r}."
+            f"start with a colon or `_`, got {name!r}."
         )
     if not value.strip():
         return f"dimension {name!r} has no value."
