@@ -17,12 +17,14 @@ from tachograph.logs import get_logger
 from tachograph.metrics import (
     Counter,
     Outcome,
+    RuntimeConfig,
     Sampling,
     Unit,
     WideEvent,
     distribution,
     gauge,
     histogram,
+    latest,
     mean,
     metric,
     outcome,
@@ -35,6 +37,8 @@ from tachograph.telemetry import TelemetryConfig, TelemetryGuard, init_telemetry
 
 if TYPE_CHECKING:
     from tachograph import asgi
+    from tachograph.metrics.process import ProcessMetrics
+    from tachograph.metrics.runtime import RuntimeMetrics
 
 __all__ = [
     "ConfigError",
@@ -42,6 +46,9 @@ __all__ = [
     "DeclarationError",
     "EmfConfig",
     "Outcome",
+    "ProcessMetrics",
+    "RuntimeConfig",
+    "RuntimeMetrics",
     "Sampling",
     "TachographError",
     "TelemetryConfig",
@@ -55,6 +62,7 @@ __all__ = [
     "get_logger",
     "histogram",
     "init_telemetry",
+    "latest",
     "mean",
     "metric",
     "outcome",
@@ -66,10 +74,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load `tachograph.asgi` when it is first used: a tool or a batch job does without."""
+    """Load what a tool or a batch job does without when it is first used."""
     if name == "asgi":
         import tachograph.asgi  # noqa: PLC0415
 
         return tachograph.asgi
+    if name == "RuntimeMetrics":
+        from tachograph.metrics.runtime import RuntimeMetrics  # noqa: PLC0415
+
+        return RuntimeMetrics
+    if name == "ProcessMetrics":
+        from tachograph.metrics.process import ProcessMetrics  # noqa: PLC0415
+
+        return ProcessMetrics
     msg = f"module 'tachograph' has no attribute {name!r}"
     raise AttributeError(msg)

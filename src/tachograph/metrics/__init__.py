@@ -1,5 +1,6 @@
 """Wide events: typed records, compiled at definition, emitted exactly once."""
 
+from tachograph.metrics.bridge import RuntimeConfig
 from tachograph.metrics.distributions import Distribution, Histogram, Mean
 from tachograph.metrics.fields import (
     distribution,
@@ -15,6 +16,7 @@ from tachograph.metrics.fields import (
 )
 from tachograph.metrics.holds import Hold, Late
 from tachograph.metrics.instruments import Counter, Outcome, Span, Stopwatch, Timer
+from tachograph.metrics.latest import latest
 from tachograph.metrics.output import Destination, attach, detach
 from tachograph.metrics.record import WideEvent
 from tachograph.metrics.sampling import Sampling
@@ -31,6 +33,7 @@ __all__ = [
     "Mean",
     "MetricsStatistics",
     "Outcome",
+    "RuntimeConfig",
     "Sampling",
     "Span",
     "Stopwatch",
@@ -42,6 +45,7 @@ __all__ = [
     "distribution",
     "gauge",
     "histogram",
+    "latest",
     "mean",
     "metric",
     "outcome",
