@@ -136,10 +136,8 @@ def _check_instrument(where: str, value: object, problems: list[str]) -> None:
 
 def _problems_of_latest(spec: LatestSpec) -> list[str]:
     if not hasattr(spec.record, "__latest__"):
-        return [
-            "`latest()` expects `tachograph.RuntimeMetrics` or `tachograph.ProcessMetrics`, got "
-            f"{spec.record!r}."
-        ]
+        expected = "`tachograph.RuntimeMetrics` or `tachograph.ProcessMetrics`"
+        return [f"`latest()` expects {expected}, got {spec.record!r}."]
     known = [field.attribute for field in spec.record.__wide_event__.declared]
     shown = f"one of {', '.join(known)}"
     if not spec.fields:

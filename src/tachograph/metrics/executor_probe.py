@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 -- nothing public tells what an executor does
 """The threads of a loop's default executor: how many wait for work.
 
 Read from the threads' own stacks at each sample. Counting submissions and endings would patch the
@@ -14,7 +15,7 @@ __all__ = ["executor_facts"]
 
 
 def executor_facts(loop: Any) -> dict[str, int]:
-    """Return queue depth, threads and idle threads; nothing if the loop has or shows no executor."""
+    """Return queue depth, threads and idle threads; nothing if the loop shows no executor."""
     executor = getattr(loop, "_default_executor", None)
     module = sys.modules.get("concurrent.futures.thread")
     if executor is None or module is None or not isinstance(executor, module.ThreadPoolExecutor):
@@ -27,7 +28,7 @@ def executor_facts(loop: Any) -> dict[str, int]:
     # A thread that waits has the worker's function on top: its queue is written in C.
     worker = getattr(getattr(module, "_worker", None), "__code__", None)
     if worker is not None:
-        frames = sys._current_frames()  # noqa: SLF001 -- the documented function
+        frames = sys._current_frames()
         tops = [frames.get(thread.ident or 0) for thread in threads]
         found["executor_idle"] = sum(top is not None and top.f_code is worker for top in tops)
     return found

@@ -17,7 +17,7 @@ class GcProbe:
         self._began_ns: int | None = None
         self._collections = [0, 0, 0]
         self._collected = self._pause_ns = self._pause_max_ns = 0
-        self._totals = (0, 0, 0, 0, 0)
+        self._totals: tuple[int, ...] = (0,) * 5
 
     def install(self) -> None:
         """Begin to count."""

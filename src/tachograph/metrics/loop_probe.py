@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 -- nothing public tells what a loop does
 """What can be seen of one event loop without slowing it: its selector, a heartbeat, its queues.
 
 The selector's `select` is wrapped on the one object that the loop has, and put back at the end. All
@@ -159,7 +160,7 @@ class LoopProbe:
             if self._ended:
                 return inner(timeout)
             depth = len(ready)
-            if depth > self._ready_max:
+            if depth > self._ready_max:  # noqa: PLR1730 -- a call costs more
                 self._ready_max = depth
             if timeout is None or timeout > 0:
                 self._parks += 1
@@ -170,16 +171,16 @@ class LoopProbe:
                     ended = now()
                     self._parked_s += ended - began
                     self._parked_at_s = None
-                timers = loop._scheduled  # noqa: SLF001 -- replaced now and then
-                due = timers and timers[0]._when <= ended  # noqa: SLF001
+                timers = loop._scheduled  # replaced now and then
+                due = timers and timers[0]._when <= ended
                 if not events and not due:
                     self._wakeups += 1
             else:
                 # Asking without waiting is work: most of the time of a busy loop's iterations.
                 events = inner(timeout)
                 ended = now()
-                timers = loop._scheduled  # noqa: SLF001
-                due = timers and timers[0]._when <= ended  # noqa: SLF001
+                timers = loop._scheduled
+                due = timers and timers[0]._when <= ended
             self._seen_s = ended
             if due:
                 self._count_timers(timers, ended)
@@ -335,8 +336,8 @@ class LoopProbe:
         found["late_timers"] = int(late)
         found["ready_depth_max"], self._ready_max = self._ready_max, 0
         with contextlib.suppress(AttributeError):  # closed meanwhile
-            found["ready_depth"] = len(self.loop._ready)  # noqa: SLF001
-            found["timers_scheduled"] = len(self.loop._scheduled)  # noqa: SLF001
+            found["ready_depth"] = len(self.loop._ready)
+            found["timers_scheduled"] = len(self.loop._scheduled)
         if self._paused or not elapsed:
             return
         busy = min(elapsed, max(0.0, elapsed - parked))

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import types
+from pathlib import Path
 from typing import Any, ClassVar
 
 from tachograph._base.forks import ForkLock, tell_in_children
@@ -348,8 +349,8 @@ def _native_threads() -> int | None:
     if sys.platform != "linux":
         return None
     try:
-        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[17])
+        text = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
+        return int(text.rpartition(")")[2].split()[17])
     except (OSError, ValueError, IndexError):
         return None
 
