@@ -19,6 +19,7 @@ class Loop:
 
 @pytest.fixture
 def quiet() -> Iterator[None]:
+    """No collection but those of the test."""
     gc.disable()
     gc.collect()
     yield

@@ -20,12 +20,14 @@ class Request(tg.WideEvent, rename="PascalCase"):
 
 @pytest.fixture(autouse=True)
 def boards() -> Iterator[None]:
+    """What a test hangs up is taken down."""
     yield
     tg.RuntimeMetrics.__latest__.clear()
     tg.ProcessMetrics.__latest__.clear()
 
 
 def emitted(cls: type[tg.WideEvent] = Request, **fields: Any) -> dict[str, Any]:
+    """Return a record of *cls* as it was written."""
     with capture_events() as events:
         cls(**{"path": "/", **fields}).emit()
     return dict(events.one(cls))

@@ -44,6 +44,7 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
+    """A loop that the test drives."""
     made = Bench()
     yield made
     made.probe.remove()
@@ -52,6 +53,7 @@ def bench() -> Iterator[Bench]:
 
 
 def running(loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have *loop* say that it runs."""
     monkeypatch.setattr(loop, "is_running", lambda: True)
 
 

@@ -53,6 +53,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
+    """A machine of files."""
     return Machine(tmp_path)
 
 
