@@ -11,6 +11,8 @@ import pytest
 import tachograph as tg
 from tachograph.testing import capture_events
 
+META: Any = type(tg.WideEvent)
+
 
 class Request(tg.WideEvent, rename="PascalCase"):
     path: str
@@ -119,11 +121,11 @@ def test_it_cannot_be_assigned() -> None:
 def test_mistakes_are_told_when_the_class_is_defined(field: Any, expected: str) -> None:
     """With what there is to choose from."""
     with pytest.raises(tg.DeclarationError, match=expected):
-        type(tg.WideEvent)("Bad", (tg.WideEvent,), _body(wrong=field()))
+        META("Bad", (tg.WideEvent,), _body(wrong=field()))
 
 
 def _body(**fields: Any) -> Any:
-    body = type(tg.WideEvent).__prepare__("Bad", (tg.WideEvent,))
+    body = META.__prepare__("Bad", (tg.WideEvent,))
     for name, value in {"__module__": __name__, **fields}.items():
         body[name] = value
     return body

@@ -105,8 +105,9 @@ def test_every_field_is_filled_by_something(make: Make) -> None:
 def test_names_follow_the_style(make: Make, style: str) -> None:
     """All fields are renamed and none is lost [RT-7]."""
     bridge = make(rename=style)
-    classes = (bridge._runtime_class, bridge._process_class)
-    for cls, base in zip(classes, (RuntimeMetrics, tg.ProcessMetrics), strict=True):
+    classes: tuple[Any, ...] = (bridge._runtime_class, bridge._process_class)
+    bases: tuple[Any, ...] = (RuntimeMetrics, tg.ProcessMetrics)
+    for cls, base in zip(classes, bases, strict=True):
         expected = [restyle(f.attribute, style) for f in base.__wide_event__.fields]
 
         assert expected == [field.emitted for field in cls.__wide_event__.fields]

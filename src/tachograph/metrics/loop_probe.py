@@ -10,7 +10,6 @@ needs them is left out.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import threading
 import time
@@ -21,14 +20,12 @@ from typing import Any
 
 from tachograph._base.ratelimit import warn_once
 from tachograph.metrics.executor_probe import executor_facts
+from tachograph.metrics.select_probe import SelectCounts, around
 
 __all__ = ["LoopProbe"]
 
 _BEAT_S = 0.1
-_LATE_S = 0.010
 _MISSING = object()
-
-Select = Callable[..., Any]
 
 
 class LoopProbe:
@@ -44,31 +41,24 @@ class LoopProbe:
     __slots__ = (
         "_asked",
         "_beats",
+        "_beats_told",
         "_before",
+        "_counts",
         "_due_s",
         "_ended",
-        "_events",
         "_facts",
         "_lag_max_s",
         "_lag_s",
-        "_late",
+        "_lag_told_s",
         "_max_tasks",
         "_now",
         "_own_select",
-        "_parked_at_s",
-        "_parked_s",
-        "_parks",
         "_paused",
-        "_ready",
-        "_ready_max",
-        "_seen_s",
+        "_read",
         "_selector",
         "_started_s",
-        "_steps",
         "_tasks",
         "_timer",
-        "_totals",
-        "_wakeups",
         "loop",
         "name",
         "thread",
@@ -89,22 +79,22 @@ class LoopProbe:
         self._now = now
         self._max_tasks = max_tasks
         # Written by the loop's thread.
-        self._parks = self._wakeups = self._events = self._steps = self._late = self._beats = 0
-        self._parked_s = self._lag_s = self._lag_max_s = 0.0
-        self._ready_max = 0
-        self._parked_at_s: float | None = None
+        self._beats = 0
+        self._lag_s = self._lag_max_s = 0.0
         self._due_s: float | None = None
         self._facts: dict[str, Any] = {}
         self._tasks = 0
         self._timer: Any = None
-        self._started_s = self._seen_s = now()
         # Written by the sampler.
+        self._started_s = now()
+        self._beats_told = 0
+        self._lag_told_s = 0.0
         self._asked = self._ended = self._paused = False
-        self._totals: tuple[float, ...] = (0.0,) * 8
+        self._read: Callable[[float], SelectCounts] | None = None
+        self._counts = SelectCounts(0.0, 0, 0, 0, 0, 0, 0, self._started_s)
         self._selector: Any = None
         self._before: Any = None
         self._own_select: Any = None
-        self._ready: deque[Any] | None = None
 
     # ------------------------------------------------------------------ on and off
 
@@ -130,17 +120,17 @@ class LoopProbe:
         if hidden:
             return
         assert selector is not None
-        self._ready = ready
+        assert ready is not None
         self._selector = selector
         self._before = selector.__dict__.get("select", _MISSING)
-        self._own_select = self._wrapping(selector.select)
+        self._own_select, self._read = around(selector.select, loop, ready, self._now)
         selector.select = self._own_select
 
     def remove(self) -> None:
         """Put the selector back as it was and end the heartbeat; on any thread."""
         self._ended = True
         selector, own = self._selector, self._own_select
-        # If somebody has wrapped ours since, it stays below theirs, and does nothing any more.
+        # If somebody has wrapped ours since, it stays below theirs and counts for nobody.
         if selector is not None and selector.__dict__.get("select") is own:
             if self._before is _MISSING:
                 del selector.select
@@ -148,65 +138,6 @@ class LoopProbe:
                 selector.select = self._before
         if self.thread == threading.get_ident() and self._timer is not None:
             self._timer.cancel()  # elsewhere it ends at the next beat: timers know one thread
-
-    def _wrapping(self, inner: Select) -> Select:
-        """Return what stands for *inner*; it runs once in each iteration of the loop."""
-        now = self._now
-        loop = self.loop
-        ready = self._ready
-        assert ready is not None
-
-        def select(timeout: float | None = None) -> Any:
-            if self._ended:
-                return inner(timeout)
-            depth = len(ready)
-            if depth > self._ready_max:  # noqa: PLR1730 -- a call costs more
-                self._ready_max = depth
-            if timeout is None or timeout > 0:
-                self._parks += 1
-                self._parked_at_s = began = now()
-                try:
-                    events = inner(timeout)
-                finally:
-                    ended = now()
-                    self._parked_s += ended - began
-                    self._parked_at_s = None
-                timers = loop._scheduled  # replaced now and then
-                due = timers and timers[0]._when <= ended
-                if not events and not due:
-                    self._wakeups += 1
-            else:
-                # Asking without waiting is work: most of the time of a busy loop's iterations.
-                events = inner(timeout)
-                ended = now()
-                timers = loop._scheduled
-                due = timers and timers[0]._when <= ended
-            self._seen_s = ended
-            if due:
-                self._count_timers(timers, ended)
-            count = len(events)
-            self._events += count
-            self._steps += depth + count
-            return events
-
-        return select
-
-    def _count_timers(self, timers: list[Any], now: float) -> None:
-        """Count those that are about to run, and those of them that are late."""
-        late = now - _LATE_S
-        places = [0]  # of a heap: below one that is not due none is
-        while places:
-            place = places.pop()
-            if place >= len(timers):
-                continue
-            timer = timers[place]
-            if timer._when > now:
-                continue
-            if not timer._cancelled:
-                self._steps += 1
-                if timer._when < late:
-                    self._late += 1
-            places += (2 * place + 1, 2 * place + 2)
 
     # ------------------------------------------------------------------ the heartbeat
 
@@ -281,30 +212,16 @@ class LoopProbe:
         """Return what happened since the last call, and what there is now, on any thread."""
         closed = self.loop.is_closed()
         self.note_pause()
-        now = self._seen_s if closed and self._selector is not None else self._now()
-        found: dict[str, Any] = {"loop_name": self.name}
-        elapsed = max(0.0, now - self._started_s)
-        found["elapsed_ms"] = round(elapsed * 1e3, 3)
-        parked = self._parked_s
-        since = self._parked_at_s
-        if since is not None and not closed:
-            parked += max(0.0, now - since)
-        totals = (
-            parked,
-            self._parks,
-            self._wakeups,
-            self._events,
-            self._steps,
-            self._late,
-            self._beats,
-            self._lag_s,
-        )
-        delta = [after - before for after, before in zip(totals, self._totals, strict=True)]
-        self._totals = totals
-        self._started_s = now
-        self._add_lag(found, now, closed, int(delta[6]), delta[7])
-        if self._selector is not None:
-            self._add_selector(found, delta, elapsed)
+        now_s = self._now()
+        counts = None if self._read is None else self._read(now_s)
+        if closed and counts is not None:
+            now_s = max(self._started_s, counts.seen_s)  # nothing is known of it since
+        elapsed_s = max(0.0, now_s - self._started_s)
+        self._started_s = now_s
+        found: dict[str, Any] = {"loop_name": self.name, "elapsed_ms": round(elapsed_s * 1e3, 3)}
+        self._add_lag(found, now_s, closed)
+        if counts is not None:
+            self._add_counts(found, counts, elapsed_s)
         if not closed:
             found |= executor_facts(self.loop)
             if self.thread == threading.get_ident() and not self._facts:
@@ -314,34 +231,35 @@ class LoopProbe:
         self._paused = False
         return found
 
-    def _add_lag(
-        self, found: dict[str, Any], now: float, closed: bool, beats: int, lag: float
-    ) -> None:
-        most, self._lag_max_s = self._lag_max_s, 0.0
-        due = self._due_s
-        if due is not None and not closed and now > due:  # blocked at this moment
-            most = max(most, now - due)
-            if not beats:
-                beats, lag = 1, now - due
-        if beats:
-            found["loop_lag_ms"] = round(lag / beats * 1e3, 3)
-            found["loop_lag_max_ms"] = round(most * 1e3, 3)
+    def _add_lag(self, found: dict[str, Any], now_s: float, closed: bool) -> None:
+        beats, lag_s = self._beats, self._lag_s
+        new, new_s = beats - self._beats_told, lag_s - self._lag_told_s
+        self._beats_told, self._lag_told_s = beats, lag_s
+        most_s, self._lag_max_s = self._lag_max_s, 0.0
+        due_s = self._due_s
+        if due_s is not None and not closed and now_s > due_s:  # blocked at this moment
+            most_s = max(most_s, now_s - due_s)
+            if not new:
+                new, new_s = 1, now_s - due_s
+        if new:
+            found["loop_lag_ms"] = round(new_s / new * 1e3, 3)
+            found["loop_lag_max_ms"] = round(most_s * 1e3, 3)
 
-    def _add_selector(self, found: dict[str, Any], delta: list[float], elapsed: float) -> None:
-        parked, parks, wakeups, events, steps, late = delta[:6]
-        found["park_count"] = int(parks)
-        found["empty_wakeups"] = int(wakeups)
-        found["io_events"] = int(events)
-        found["steps_count"] = int(steps)
-        found["late_timers"] = int(late)
-        found["ready_depth_max"], self._ready_max = self._ready_max, 0
-        with contextlib.suppress(AttributeError):  # closed meanwhile
-            found["ready_depth"] = len(self.loop._ready)
-            found["timers_scheduled"] = len(self.loop._scheduled)
-        if self._paused or not elapsed:
+    def _add_counts(self, found: dict[str, Any], counts: SelectCounts, elapsed_s: float) -> None:
+        last, self._counts = self._counts, counts
+        steps = counts.steps - last.steps
+        found["park_count"] = counts.parks - last.parks
+        found["empty_wakeups"] = counts.wakeups - last.wakeups
+        found["io_events"] = counts.events - last.events
+        found["steps_count"] = steps
+        found["late_timers"] = counts.late - last.late
+        found["ready_depth_max"] = counts.ready_max
+        found["ready_depth"] = len(self.loop._ready)
+        found["timers_scheduled"] = len(self.loop._scheduled)
+        if self._paused or not elapsed_s:
             return
-        busy = min(elapsed, max(0.0, elapsed - parked))
-        found["busy_ms"] = round(busy * 1e3, 3)
-        found["busy_ratio"] = round(busy / elapsed, 4)
+        busy_s = min(elapsed_s, max(0.0, elapsed_s - (counts.parked_s - last.parked_s)))
+        found["busy_ms"] = round(busy_s * 1e3, 3)
+        found["busy_ratio"] = round(busy_s / elapsed_s, 4)
         if steps:
-            found["step_mean_us"] = round(busy / steps * 1e6, 3)
+            found["step_mean_us"] = round(busy_s / steps * 1e6, 3)

@@ -5,6 +5,7 @@ The standard library and `/proc` only. What the platform does not tell is left o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -121,10 +122,9 @@ class ProcessProbe:
             self._host_memory,
             self._cgroup,
         ):
-            try:
+            # Not on this platform, or hidden in this container: its fields are absent.
+            with contextlib.suppress(Exception):
                 source(found)
-            except Exception:  # noqa: BLE001 -- not on this platform, or hidden here: absent
-                continue
         return found
 
     def _since(self, key: str, value: float) -> float | None:
