@@ -38,6 +38,12 @@ def make() -> Iterator[Make]:
             one.close()
 
 
+async def _some_turns() -> None:
+    """Let the loop do what it was asked to."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 def test_a_sample_comes_every_interval(make: Make) -> None:
     """One record of each loop and one of the process; before its time there is none."""
 
@@ -86,7 +92,7 @@ def test_every_field_is_filled_by_something(make: Make) -> None:
             probe._beat()
             await asyncio.sleep(0)
             probe.look()
-            await asyncio.sleep(0.001)
+            await _some_turns()
             bridge.tick(bridge._next_s, delay_s=0.001)
         return dict(events.all(RuntimeMetrics)[0])
 
@@ -279,7 +285,7 @@ def test_a_loop_without_internals_lacks_what_needs_them(make: Make) -> None:
             (probe,) = bridge._probes.values()
             probe._beat()
             probe.look()
-            await asyncio.sleep(0.001)
+            await _some_turns()
             bridge.tick(bridge._next_s, delay_s=0.0)
         return dict(events.all(RuntimeMetrics)[0])
 
