@@ -69,6 +69,7 @@ TESTED_BY: dict[str, str] = {
     "metrics/plan": "metrics/test_names.py",
     "metrics/problems": "metrics/test_names.py",
     "metrics/record": "metrics/test_lifecycle.py",
+    "metrics/select_probe": "metrics/test_loop_probe.py",
     "metrics/scope": "metrics/test_lifecycle.py",
     "metrics/statistics": "metrics/test_current.py",
     "_base/gil": "sinks/test_queue.py",

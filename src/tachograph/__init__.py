@@ -18,12 +18,14 @@ from tachograph.metrics import (
     Counter,
     Outcome,
     Quantity,
+    RuntimeConfig,
     Sampling,
     Unit,
     WideEvent,
     distribution,
     gauge,
     histogram,
+    latest,
     mean,
     metric,
     outcome,
@@ -36,6 +38,8 @@ from tachograph.telemetry import TelemetryConfig, TelemetryGuard, init_telemetry
 
 if TYPE_CHECKING:
     from tachograph import asgi
+    from tachograph.metrics.process import ProcessMetrics
+    from tachograph.metrics.runtime import RuntimeMetrics
 
 __all__ = [
     "ConfigError",
@@ -43,7 +47,10 @@ __all__ = [
     "DeclarationError",
     "EmfConfig",
     "Outcome",
+    "ProcessMetrics",
     "Quantity",
+    "RuntimeConfig",
+    "RuntimeMetrics",
     "Sampling",
     "TachographError",
     "TelemetryConfig",
@@ -57,6 +64,7 @@ __all__ = [
     "get_logger",
     "histogram",
     "init_telemetry",
+    "latest",
     "mean",
     "metric",
     "outcome",
@@ -68,10 +76,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load `tachograph.asgi` when it is first used: a tool or a batch job does without."""
+    """Load what a tool or a batch job does without when it is first used."""
     if name == "asgi":
         import tachograph.asgi  # noqa: PLC0415
 
         return tachograph.asgi
+    if name == "RuntimeMetrics":
+        from tachograph.metrics.runtime import RuntimeMetrics  # noqa: PLC0415
+
+        return RuntimeMetrics
+    if name == "ProcessMetrics":
+        from tachograph.metrics.process import ProcessMetrics  # noqa: PLC0415
+
+        return ProcessMetrics
     msg = f"module 'tachograph' has no attribute {name!r}"
     raise AttributeError(msg)

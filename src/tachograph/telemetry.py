@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tachograph import logs, metrics
 from tachograph._base.document import Document
@@ -32,8 +32,14 @@ from tachograph.formats.json import FlatJson
 from tachograph.formats.nested import NestedJson
 from tachograph.formats.plan import RecordPlan
 from tachograph.formats.pretty import Pretty
+from tachograph.metrics.bridge import LoopWatch, RuntimeConfig, runtime_from_env
 from tachograph.metrics.record import emit_open_records
 from tachograph.sinks import Period, QueueSink, Retention, RollingFile, StreamTarget, Target
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tachograph.metrics.runtime import RuntimeBridge
 
 __all__ = ["TelemetryConfig", "TelemetryGuard", "init_telemetry"]
 
@@ -59,6 +65,8 @@ class TelemetryConfig:
         sampling: Which records are written; None for all.
         destinations: Where records go besides, each with its own format, sink and sampler; the
             guard closes their sinks.
+        runtime: How event loops and the process are measured, in records of their own; None for
+            not at all.
         per_process: Put the process id into file names, for several processes in one directory that
             are read apart. Without it they share the files, line by line.
         announce_schema: On a stream, a line with a class's units before its first record; beside
@@ -78,6 +86,7 @@ class TelemetryConfig:
     emf: EmfConfig | None = None
     sampling: metrics.Sampling | None = None
     destinations: Sequence[metrics.Destination] = ()
+    runtime: RuntimeConfig | None = None
     per_process: bool = False
     announce_schema: bool = False
     pretty: bool | None = None
@@ -107,7 +116,8 @@ class TelemetryConfig:
         """Return a configuration from the environment; an empty variable counts as unset.
 
         Reads `SERVICE_NAME`, `TELEMETRY_DIR`, `LOG_FILTER`, `METRICS_FORMAT`,
-        `TELEMETRY_PER_PROCESS`, `METRICS_SAMPLE_RATE` (errors are kept), and for EMF
+        `TELEMETRY_PER_PROCESS`, `METRICS_SAMPLE_RATE` (errors are kept), `RUNTIME_METRICS` (on or
+        off) with `RUNTIME_METRICS_INTERVAL` and `RUNTIME_METRICS_RENAME`, and for EMF
         `METRICS_NAMESPACE` (several by commas), `METRICS_DIMENSIONS` (names by commas, sets by
         semicolons: `Operation,Status;Operation;`, where the empty set is no dimensions) and
         `METRICS_LOG_GROUP`.
@@ -131,6 +141,8 @@ class TelemetryConfig:
             found["sampling"] = _sampling(rate)
         if (settings.get("metrics_format") or metrics_format) == "emf" and "emf" not in settings:
             found["emf"] = _emf_from_env(found["service"], environ)
+        if "runtime" not in settings:
+            found["runtime"] = runtime_from_env(environ)
         try:
             per_process = read_bool("TELEMETRY_PER_PROCESS", environ)
         except ValueError as error:
@@ -175,6 +187,9 @@ class _Telemetry:
             )
             metrics.attach([main, *config.destinations])
             undo.callback(metrics.detach)
+            self.bridge = _bridge(config.runtime)
+            if self.bridge is not None:
+                undo.callback(self.bridge.close)
             self.pipeline = logs.setup(
                 self.log_sink, filter=config.log_filter, pretty=log_pretty, globals=everywhere
             )
@@ -209,6 +224,8 @@ class _Telemetry:
             self.closed = True
         atexit.unregister(self.close_at_exit)
         budget = _Budget(timeout)
+        if self.bridge is not None:
+            self.bridge.close()
         # Records first, so that what goes wrong with them can still be logged.
         parts = [self.metrics_sink.close(budget.left())]
         parts += [other.sink.close(budget.left()) for other in self.config.destinations]
@@ -231,12 +248,15 @@ class _Telemetry:
         records = metrics.statistics.counts()
         if not isinstance(self.format, Pretty):
             records |= asdict(self.format.tally)
-        return {
+        found = {
             "metrics": records,
             "metrics_sink": asdict(self.metrics_sink.statistics()),
             "logs": asdict(self.pipeline.statistics()),
             "logs_sink": asdict(self.log_sink.statistics()),
         }
+        if self.bridge is not None:
+            found["runtime"] = self.bridge.statistics()
+        return found
 
 
 class TelemetryGuard:
@@ -275,8 +295,27 @@ class TelemetryGuard:
         return self._telemetry.close(timeout)
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """Return every counter: of `metrics`, `metrics_sink`, `logs` and `logs_sink`."""
+        """Return every counter: of `metrics`, `metrics_sink`, `logs`, `logs_sink`, `runtime`."""
         return self._telemetry.statistics()
+
+    def watch_loop(
+        self, loop: asyncio.AbstractEventLoop | None = None, *, name: str | None = None
+    ) -> LoopWatch:
+        """Measure an event loop in `RuntimeMetrics`, until what this returns is closed.
+
+        Use it as `with guard.watch_loop():` around all that the loop does, so that the last record
+        comes before what follows. `tachograph.asgi.stack` calls it for its loop. Does nothing
+        where `TelemetryConfig.runtime` is None.
+
+        Args:
+            loop: An open loop of any thread; None for the one that runs here.
+            name: `loop_name` in its records; None for `main` or the name of the thread.
+
+        Raises:
+            RuntimeError: No loop was given and none runs here, or the loop is closed.
+        """
+        bridge = self._telemetry.bridge
+        return LoopWatch(None, loop) if bridge is None else bridge.watch(loop, name)
 
     def __enter__(self) -> Self:
         return self
@@ -302,7 +341,8 @@ class TelemetryGuard:
 def init_telemetry(config: TelemetryConfig) -> TelemetryGuard:
     """Start records and logs; return the guard that keeps them alive.
 
-    Starts no thread by itself: each writer starts with its first line.
+    Starts no thread by itself: each writer starts with its first line. With
+    `TelemetryConfig.runtime` the thread that samples is started.
 
     Raises:
         ConfigError: The directory cannot be written; nothing was started.
@@ -311,6 +351,15 @@ def init_telemetry(config: TelemetryConfig) -> TelemetryGuard:
     telemetry = _Telemetry(config)
     atexit.register(telemetry.close_at_exit)
     return TelemetryGuard(telemetry)
+
+
+def _bridge(config: RuntimeConfig | None) -> RuntimeBridge | None:
+    if config is None:
+        return None
+    # Loaded when it is used: it brings asyncio and two record classes along.
+    from tachograph.metrics.runtime import RuntimeBridge  # noqa: PLC0415
+
+    return RuntimeBridge(config)
 
 
 class _Budget:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+import tachograph as tg
 from tachograph import asgi
 from tachograph.asgi import ORDER, Options, stack
 from tachograph.errors import ConfigError
@@ -228,3 +230,22 @@ def test_frameworks(make: Any) -> None:
     assert answers[0].text == "hello"
     assert answers[1].text == "abc"
     assert records[0].size == 5
+
+
+def test_the_loop_of_the_first_connection_is_watched(tmp_path: Path) -> None:
+    """Where the runtime is measured, the lifespan or the first request brings its loop along."""
+
+    async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+        return None
+
+    async def main(guard: tg.TelemetryGuard) -> list[int]:
+        app = stack(lifespan, record=Request, options=OPTIONS)
+        counts = [guard.statistics()["runtime"]["loops"]]
+        for _ in range(2):
+            await app({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+            counts.append(guard.statistics()["runtime"]["loops"])
+        return counts
+
+    config = tg.TelemetryConfig(service="x", telemetry_dir=tmp_path, runtime=tg.RuntimeConfig())
+    with tg.init_telemetry(config) as guard:
+        assert [0, 1, 1] == asyncio.run(main(guard))

@@ -1,6 +1,7 @@
 """Wide events: typed records, compiled at definition, emitted exactly once."""
 
 from tachograph.formats.quantities import Quantity
+from tachograph.metrics.bridge import RuntimeConfig
 from tachograph.metrics.distributions import Distribution, Histogram, Mean
 from tachograph.metrics.fields import (
     distribution,
@@ -16,6 +17,7 @@ from tachograph.metrics.fields import (
 )
 from tachograph.metrics.holds import Hold, Late
 from tachograph.metrics.instruments import Counter, Outcome, Span, Stopwatch, Timer
+from tachograph.metrics.latest import latest
 from tachograph.metrics.output import Destination, attach, detach
 from tachograph.metrics.record import WideEvent
 from tachograph.metrics.sampling import Sampling
@@ -33,6 +35,7 @@ __all__ = [
     "MetricsStatistics",
     "Outcome",
     "Quantity",
+    "RuntimeConfig",
     "Sampling",
     "Span",
     "Stopwatch",
@@ -44,6 +47,7 @@ __all__ = [
     "distribution",
     "gauge",
     "histogram",
+    "latest",
     "mean",
     "metric",
     "outcome",

@@ -15,6 +15,7 @@ from tachograph.metrics.fields import (
     MISSING,
     GaugeSpec,
     InstrumentSpec,
+    LatestSpec,
     ManySpec,
     MetricSpec,
     SlotSpec,
@@ -128,11 +129,28 @@ def _check_instrument(where: str, value: object, problems: list[str]) -> None:
                 problems.append(_no_unit(where, unit))
             if not isinstance(counter, Counter):
                 problems.append(f"{where}: expected a `Counter`, got {counter!r}.")
+        case LatestSpec():
+            problems += [f"{where}: {problem}" for problem in _problems_of_latest(value)]
         case TimestampSpec(at=at):
             if at not in ("start", "close"):
                 problems.append(f"{where}: expected at='start' or at='close', got {at!r}.")
         case _:
             pass
+
+
+def _problems_of_latest(spec: LatestSpec) -> list[str]:
+    if not hasattr(spec.record, "__latest__"):
+        expected = "`tachograph.RuntimeMetrics` or `tachograph.ProcessMetrics`"
+        return [f"`latest()` expects {expected}, got {spec.record!r}."]
+    known = [field.attribute for field in spec.record.__wide_event__.declared]
+    shown = f"one of {', '.join(known)}"
+    if not spec.fields:
+        return [f"`latest()` expects the names of fields, got none. Name at least {shown}."]
+    return [
+        f"{spec.record.__name__} has no field {name!r}. Use {shown}."
+        for name in spec.fields
+        if name not in known
+    ]
 
 
 def _declare_child(

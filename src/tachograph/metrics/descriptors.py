@@ -13,6 +13,7 @@ from tachograph._core import native
 from tachograph.metrics.fields import (
     GaugeSpec,
     InstrumentSpec,
+    LatestSpec,
     ManySpec,
     OutcomeSpec,
     StopwatchSpec,
@@ -62,6 +63,17 @@ class _GaugeField(_Field):
 
     def __get__(self, record: Any, owner: type) -> int | Self:
         return self if record is None else self._counter.value
+
+
+class _LatestField(_Field):
+    __slots__ = ("_board",)
+
+    def __init__(self, name: str, state: str, board: Any) -> None:
+        super().__init__(name, state)
+        self._board = board
+
+    def __get__(self, record: Any, owner: type) -> Any:
+        return self if record is None else self._board.sample()
 
 
 class _OutcomeField(_Field):
@@ -117,6 +129,8 @@ def descriptor_of(name: str, state: str, spec: InstrumentSpec) -> Any:
             return _made(name, state, functools.partial(make, unit))
         case GaugeSpec(counter=Counter() as counter):
             return _GaugeField(name, state, counter)
+        case LatestSpec(record=record):
+            return _LatestField(name, state, record.__latest__)
         case OutcomeSpec():
             return _OutcomeField(name, state)
         case _:

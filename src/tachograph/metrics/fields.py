@@ -19,6 +19,7 @@ __all__ = [
     "MISSING",
     "GaugeSpec",
     "InstrumentSpec",
+    "LatestSpec",
     "ManySpec",
     "MetricSpec",
     "OutcomeSpec",
@@ -119,6 +120,15 @@ class GaugeSpec(InstrumentSpec):
 
     counter: Counter | None = None
     unit: Unit | str = Unit.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatestSpec(InstrumentSpec):
+    """Fields of the latest sample of another record, read when this one closes; see `latest`."""
+
+    record: Any = None
+    fields: tuple[str, ...] = ()
+    prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

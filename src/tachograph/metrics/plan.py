@@ -15,6 +15,7 @@ from tachograph.metrics.distributions import Distribution, Histogram, Mean
 from tachograph.metrics.fields import (
     GaugeSpec,
     InstrumentSpec,
+    LatestSpec,
     ManySpec,
     MetricSpec,
     OutcomeSpec,
@@ -164,10 +165,32 @@ def closings(
                 site=tuple(s if s is not None else f for s, f in zip(said, flags, strict=True)),  # type: ignore[arg-type]
                 names=(*names, field.attribute),
             )
+        elif isinstance(field.spec, LatestSpec):
+            result += _latest(field.spec, path, place)
         elif not isinstance(field.spec, TimestampSpec):
             variable = "_".join(("r", *names))
             result += _closings_of(field, attribute, variable, place)
     return result
+
+
+def _latest(spec: LatestSpec, path: str, place: _Place) -> list[Closing]:
+    if not hasattr(spec.record, "__latest__"):  # told by the declaration
+        return []
+    known = {plan.attribute: plan for plan in spec.record.__wide_event__.fields}
+    prefixes = place.prefixes
+    if spec.prefix:
+        prefixes = (*prefixes, (spec.prefix, place.style))
+    found = []
+    for name in spec.fields:
+        if name not in known:
+            continue
+        emitted = join(prefixes, name, place.style, exact=False)
+        read = spec.record.__latest__.reader(name)
+        key = f"latest_{spec.record.__name__}_{name}"
+        plan = replace(known[name], attribute=f"{path}{name}", emitted=emitted, optional=True)
+        closing = Closing(plan, f"{key}(None)", {key: read}, ("READ_CALL", name, read))
+        found.append(_flagged(closing, spec, place))
+    return found
 
 
 def _closings_of(field: Declared, attribute: str, variable: str, place: _Place) -> list[Closing]:
