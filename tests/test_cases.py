@@ -17,7 +17,6 @@ _MAY = "may be built, is not"
 EXCEPTIONS: dict[str, str] = {
     **{f"AG-{n}": _LATER for n in (1, 2, 3, 4)},
     **{f"CG-{n}": _LATER for n in range(1, 9)},
-    **{f"RT-{n}": "of the runtime bridge" for n in range(1, 8)},
     "SK-10": "a time, which is measured by bench/ and asserted by no test",
     "IN-13": f"{_MAY}: state cells",
     "IN-14": "a datetime is RFC 3339 text in every format: one form, in which nothing is rounded",
