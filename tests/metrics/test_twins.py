@@ -7,6 +7,7 @@ random classes under a clock that stands still.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -15,7 +16,10 @@ import sys
 import pytest
 
 import tachograph as tg
+from tachograph._base.clock import clock
 from tachograph._core import native
+from tachograph.formats.cloudwatch import EmfConfig
+from tachograph.formats.emf import Emf
 from tachograph.formats.json import FlatJson
 from tachograph.metrics import Destination, attach, detach
 from tachograph.sinks import QueueSink
@@ -215,3 +219,47 @@ def test_a_line_that_is_longer_than_its_reserved_room_does_not_stop_the_queue() 
         sink.close()
 
     assert 150 == b"".join(written).count(b"\n")
+
+
+def test_lines_may_be_taken_while_a_test_tells_the_time() -> None:
+    """A clock in Python may let the writer run at each reading; no line is half-written then."""
+    taken: list[bytes] = []
+
+    class Target:
+        def write(self, block: bytes) -> int:
+            taken.append(bytes(block))
+            return len(block)
+
+        def flush(self) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    class Small(tg.WideEvent):
+        number: int = 0
+
+    sink = QueueSink(Target(), name="taken", tick=60.0)
+
+    readings = itertools.count()
+
+    def time_ns() -> int:
+        if next(readings) % 2 == 0:  # at the start, where nothing is being written
+            return 1_700_000_000_000_000_000
+        while (batch := sink.lines.take()) is not None:
+            taken.append(batch.data)
+            sink.lines.release(len(batch.data))
+        return 1_700_000_000_000_000_000
+
+    attach([Destination(Emf(EmfConfig(namespaces=["A"])), sink)])
+    clock.replace(monotonic_ns=lambda: 1, time_ns=time_ns)
+    try:
+        for number in range(20):
+            Small(number=number).emit()
+    finally:
+        clock.reset()
+        detach()
+        sink.close()
+
+    lines = b"".join(taken).splitlines()
+    assert list(range(20)) == [json.loads(line)["number"] for line in lines]
