@@ -9,6 +9,7 @@ the oldest lines go, are counted, and are told in band on the next line written.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import functools
 import sys
@@ -161,9 +162,9 @@ class Writer:
             return False
         pause = _BACKOFF_MIN_S
         gone = 0
-        while block.rest and not self._abandoned:
+        while (rest := block.rest) and not self._abandoned:
             try:
-                taken = self._target.write(block.rest)
+                taken = self._target.write(rest)
             except OSError as error:
                 self._trouble(error)
                 gone = gone + 1 if error.errno in _GONE else 0
@@ -188,6 +189,7 @@ class Writer:
         with self._lock:
             lines = self.lines
             unmarked = lines.unmarked
+            start = lines.popped  # at least: callers may drop lines meanwhile
             batch = lines.take()
             if batch is None:
                 return None
@@ -195,7 +197,7 @@ class Writer:
             if unmarked:
                 lines.unmarked -= unmarked
                 mark = functools.partial(self._marked, lost=unmarked)
-            block = self._block = Block(batch, start=lines.popped - len(batch), mark=mark)
+            block = self._block = Block(batch, start=start, mark=mark)
             return block
 
     def _marked(self, line: bytes, lost: int) -> bytes:
@@ -264,10 +266,15 @@ class Writer:
         with self._lock:
             if self._gone or (self._closed and self._thread is None):
                 return not len(self.lines)
-            self._waiters.append((self.lines.popped + len(self.lines), done))
+            waiter = (self.lines.popped + len(self.lines), done)
+            self._waiters.append(waiter)
             self._rouse()
             threaded = self._thread is not None
-        return done.wait(timeout) if threaded else self._drain_here(timeout)
+        answered = done.wait(timeout) if threaded else self._drain_here(timeout)
+        if not answered:
+            with self._lock, contextlib.suppress(ValueError):
+                self._waiters.remove(waiter)
+        return answered
 
     def _settled(self, goal: int) -> bool:
         """Tell whether the first *goal* lines left the queue and are no longer being written."""
