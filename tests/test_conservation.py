@@ -147,7 +147,7 @@ def test_outcomes_of_all_kinds_across_a_sigterm(repository: Path) -> None:
 
     `make conserve` does it with 50,000 requests.
     """
-    command = [sys.executable, repository / "scripts" / "conserve.py", "--requests", "6000"]
+    command = [sys.executable, str(repository / "scripts" / "conserve.py"), "--requests", "6000"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     assert 0 == done.returncode, done.stdout + done.stderr

@@ -7,6 +7,8 @@ import select
 import stat
 from typing import BinaryIO
 
+from tachograph._core import native
+
 __all__ = ["StreamTarget"]
 
 # A pipe or FIFO that poll() calls writable takes this much without blocking (POSIX.1, PIPE_BUF).
@@ -47,6 +49,8 @@ class StreamTarget:
         assert self._descriptor is not None
         if not self._waits:
             return os.write(self._descriptor, block)
+        if native is not None:
+            return native.write_ready(self._descriptor, block, _WAIT_MS)
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         if not poll.poll(_WAIT_MS):

@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Callable
 
 from tachograph._base.forks import tell_in_children
+from tachograph._base.gil import CHANGES_ARE_WHOLE
 from tachograph._base.ratelimit import warn_once
 from tachograph.sinks.block import Block
 from tachograph.sinks.lines import Lines
@@ -55,6 +56,8 @@ class Writer:
         self._tick = tick
         self._mark_dropped = mark_dropped
         self._observer = observer
+        # Without the GIL a caller may not see in time that the writer fell asleep.
+        self._longest_sleep = None if CHANGES_ARE_WHOLE else flush_interval
         self._reset()
         _writers.add(self)
         tell_in_children(self)
@@ -72,6 +75,7 @@ class Writer:
         self._gone = False
         self._waiters: list[tuple[int, threading.Event]] = []
         self._written = self._bytes_written = self._lost_to_io = self._io_errors = 0
+        self._told = 0  # of the lines that were dropped
         self._refused_open = 0  # by a target that is gone, before the sink was closed
 
     def _attend(self) -> None:
@@ -145,7 +149,7 @@ class Writer:
                 if len(lines) and (asleep or not quiet):  # looked after, so that none is missed
                     lines.asleep = False
                     continue
-                pause = None if asleep else self._tick
+                pause = self._longest_sleep if asleep else self._tick
             waited = time.monotonic()
             self._wake.wait(pause)
             self._wake.clear()
@@ -188,15 +192,16 @@ class Writer:
     def _take(self) -> Block | None:
         with self._lock:
             lines = self.lines
-            unmarked = lines.unmarked
+            lost = lines.dropped - self._told
             start = lines.popped  # at least: callers may drop lines meanwhile
             batch = lines.take()
             if batch is None:
                 return None
             mark = None
-            if unmarked:
-                lines.unmarked -= unmarked
-                mark = functools.partial(self._marked, lost=unmarked)
+            if lost:
+                lines.unmarked = 0
+                self._told += lost
+                mark = functools.partial(self._marked, lost=lost)
             block = self._block = Block(batch, start=start, mark=mark)
             return block
 
