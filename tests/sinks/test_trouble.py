@@ -331,3 +331,27 @@ def test_a_process_that_died_in_mid_line_is_followed_by_another(tmp_path: Path) 
     assert -signal.SIGKILL == done.returncode
     assert closed
     assert [b"whole\n", b"torn \n", b"fresh\n"] == texts(tmp_path)
+
+
+def test_where_no_thread_can_be_had_flush_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interpreter is ending, or is a subinterpreter without daemon threads: nothing raises."""
+
+    def refuse(**options: object) -> None:
+        raise RuntimeError("daemon threads are disabled in this (sub)interpreter")
+
+    sink = QueueSink(RollingFile(tmp_path, prefix="m", period=Period.HOUR), name="threadless")
+    monkeypatch.setattr(threading, "Thread", refuse)
+    sink.write(b"1\n")
+    sink.write(b"2\n")
+    before = texts(tmp_path)
+    flushed = sink.flush()
+    after = texts(tmp_path)
+    sink.write(b"3\n")
+    closed = sink.close()
+
+    assert (True, True) == (flushed, closed)
+    assert [] == before
+    assert [b"1\n", b"2\n"] == after
+    assert [b"1\n", b"2\n", b"3\n"] == texts(tmp_path)

@@ -104,13 +104,14 @@ class Writer:
     def _rouse(self) -> None:
         self.lines.asleep = False
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name=f"tachograph-{self._name}", daemon=True
-            )
             try:
+                self._thread = threading.Thread(
+                    target=self._run, name=f"tachograph-{self._name}", daemon=True
+                )
                 self._thread.start()
                 self._close_with_worker()
-            except RuntimeError:  # the interpreter is ending: `close` writes what waits
+            # The interpreter is ending, or has no daemon threads: `flush` and `close` write.
+            except RuntimeError:
                 self._thread = None
                 self.lines.asleep = True
                 return
