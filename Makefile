@@ -5,6 +5,9 @@
 #   make test    everything: check, slow tests, the generated service's own tests         (< 15 min)
 #   make bench   measure; prints ratios, decides nothing
 #   make sanitize  the native core under AddressSanitizer and UBSan                         (< 2 min)
+#   make soak    the highest rate for SECONDS=60: bounded memory, everything accounted for
+#   make conserve  REQUESTS=50000 across a SIGTERM: one record each
+#   make test-pythons  the parts near the interpreter on other Pythons, 3.12 to 3.15         (< 2 min each)
 #   make load    sustained traffic through a forwarding service
 #   make format  rewrite the sources as `check` wants them
 #   make clean   remove what the targets made
@@ -14,7 +17,7 @@ READY  := .venv/.ready
 RUN    := .venv/bin/python
 
 .DEFAULT_GOAL := check
-.PHONY: demo check lint types fast test sanitize bench load format clean setup
+.PHONY: demo check lint types fast test sanitize bench soak conserve test-pythons load format clean setup
 
 setup: $(READY)
 
@@ -48,6 +51,16 @@ sanitize: $(READY)
 
 bench: $(READY)
 	@set -e; for bench in bench/[a-z]*.py; do echo "== $$bench"; $(RUN) $$bench; done
+
+soak: $(READY)
+	$(RUN) scripts/soak_records.py
+	TACHO_PURE=1 $(RUN) scripts/soak_records.py
+
+conserve: $(READY)
+	$(RUN) scripts/conserve.py
+
+test-pythons: $(READY)
+	scripts/test_pythons.sh
 
 load: $(READY)
 	$(RUN) scripts/load.py

@@ -139,3 +139,17 @@ def test_every_request_is_in_exactly_one_record(tmp_path: Path) -> None:
     assert [1] * len(ids) == [emitted[identity] for identity in ids]
     assert {"200", "404", "413", "500"} <= {record["StatusCode"] for record in records}
     assert not any("_dropped" in record for record in records)
+
+
+@pytest.mark.slow
+def test_outcomes_of_all_kinds_across_a_sigterm(repository: Path) -> None:
+    """Time-outs and clients that go away too: each request that came has one record [RQ-15].
+
+    `make conserve` does it with 50,000 requests.
+    """
+    command = [sys.executable, str(repository / "scripts" / "conserve.py"), "--requests", "6000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "0 lost, 0 doubled, 0 of nobody, 0 dropped" in done.stdout
+    assert "× 408" in done.stdout

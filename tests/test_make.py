@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = ["demo", "check", "test", "sanitize", "bench", "load", "format", "clean"]
+TARGETS = [
+    "demo",
+    "check",
+    "test",
+    "sanitize",
+    "bench",
+    "soak",
+    "conserve",
+    "test-pythons",
+    "load",
+    "format",
+    "clean",
+]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -20,7 +32,9 @@ def test_every_target_is_there(repository: Path, target: str) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
-@pytest.mark.parametrize("target", ["bench", "load", "demo", "test"])
+@pytest.mark.parametrize(
+    "target", ["bench", "soak", "conserve", "test-pythons", "load", "demo", "test"]
+)
 def test_every_script_is_there(repository: Path, target: str) -> None:
     """Each Python script that a target runs exists."""
     makefile = (repository / "Makefile").read_text()

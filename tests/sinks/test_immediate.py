@@ -53,3 +53,29 @@ def test_a_failure_is_counted_and_the_next_line_tried() -> None:
     assert target.data == b"b\n"
     assert (found.written, found.lost_to_io, found.late, found.io_errors) == (1, 1, 1, 1)
     assert target.closed == 1
+
+
+def test_the_rest_of_a_cut_line_goes_before_the_next() -> None:
+    """The next line is not glued to its start; while the rest does not go, the next is lost."""
+    target = Target()
+    turns = iter([3, -1, -1, 9, 9, 9])
+    taken = bytearray()
+
+    def write(block: bytes) -> int:
+        turn = next(turns)
+        if turn < 0:
+            raise OSError("full")
+        taken.extend(block[:turn])
+        return len(block[:turn])
+
+    target.write = write  # type: ignore[method-assign]
+    sink = ImmediateSink(target)
+    sink.write(b"first\n")
+    held = sink.statistics()
+    sink.write(b"lost\n")
+    sink.write(b"third\n")
+    found = sink.statistics()
+
+    assert (held.queued, held.written, held.dropped) == (1, 0, 0)
+    assert taken == b"first\nthird\n"
+    assert (found.written, found.lost_to_io, found.queued, found.bytes_written) == (2, 1, 0, 12)

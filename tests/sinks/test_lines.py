@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -169,3 +171,49 @@ def test_the_twins_agree(steps: list[tuple[str, int]], max_lines: int, max_bytes
         assert states[0] == states[1]
     assert taken[0] == taken[1]
     assert told[0].times == told[1].times
+
+
+def test_attention_is_asked_for_without_the_lock() -> None:
+    """Where appends take a lock, whoever attends may wait for the writer, which takes that lock."""
+    free: list[bool] = []
+
+    def attend() -> None:
+        taker = threading.Thread(target=lines.take)
+        taker.start()
+        taker.join(5)
+        free.append(not taker.is_alive())
+
+    lines = PureLines(2, 1_000, attend)
+    lines._append_locked(b"one\n")  # asleep
+    lines.asleep = False
+    for _ in range(3):
+        lines._append_locked(b"more\n")  # full
+
+    assert [True, True] == free
+
+
+def test_locked_appends_from_threads_are_counted() -> None:
+    """Nothing is lost uncounted where only the lock makes changes whole."""
+    lines = PureLines(100, 2_000, lambda: None)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    taken = 0
+
+    def append() -> None:
+        for _ in range(5_000):
+            lines._append_locked(b"a line\n")
+
+    try:
+        threads = [threading.Thread(target=append) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads) or len(lines):
+            batch = lines.take()
+            if batch is not None:
+                taken += len(batch)
+                lines.release(len(batch.data))
+    finally:
+        sys.setswitchinterval(before)
+
+    assert 20_000 == taken + lines.dropped == lines.popped
+    assert 0 == lines.bytes

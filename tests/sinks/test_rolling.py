@@ -71,7 +71,7 @@ def test_a_cut_line_ends_in_the_file_it_began_in(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    """Lines return at once; the end of a line whose start is gone is left out [TL-5]."""
+    """Lines return at once; a line whose start is gone is written anew, whole [TL-5]."""
     directory = tmp_path / "telemetry"
     target = RollingFile(directory, prefix="m", period=Period.HOUR)
     target.write(b"a\nbegin ")
@@ -82,7 +82,7 @@ def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
     target.close()
     (file,) = directory.iterdir()
 
-    assert file.read_text() == "b\n"
+    assert file.read_text() == "begin end\nb\n"
 
 
 def test_modes_are_private(tmp_path: Path) -> None:

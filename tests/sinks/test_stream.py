@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 from pathlib import Path
@@ -62,3 +63,25 @@ def test_a_full_disk_raises() -> None:
     os.close(descriptor)
 
     assert caught.value.errno == errno.ENOSPC
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="needs a pipe of one page")
+def test_a_pipe_gets_whole_lines() -> None:
+    """Each write ends at the end of a line, so that processes that share it do not mix theirs."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4_096)
+    target = StreamTarget(writer)
+    block = b"".join(b"%d" % n * 300 + b"\n" for n in range(40))
+    first = target.write(block)
+    received = os.read(reader, 65_536)
+    long = b"y" * 5_000 + b"\nnext\n"
+    parts: list[int] = []
+    while long[sum(parts) :]:
+        parts.append(target.write(long[sum(parts) :]))
+        received += os.read(reader, 65_536)
+    os.close(reader)
+    os.close(writer)
+
+    assert 0 < first < len(block)
+    assert block[first - 1 : first] == b"\n"
+    assert received == block[:first] + long

@@ -33,17 +33,38 @@ class Retention:
                 msg = f"Retention.{name}: expected a number of at least 1, got {value}."
                 raise ConfigError(msg)
 
-    def apply(self, directory: Path, pattern: re.Pattern[str], current: Path) -> int:
+    def apply(
+        self,
+        directory: Path,
+        pattern: re.Pattern[str],
+        current: Path,
+        opened: dict[str, tuple[str, int]] | None = None,
+    ) -> int:
         """Delete the oldest files of *directory* whose whole name matches; return how many.
 
         Names sort by time. *current* is never deleted, nor anything that does not match.
 
+        Args:
+            directory: Where the files are.
+            pattern: What their names look like.
+            current: The file that was opened now.
+            opened: Remembers between calls what was opened after what, and is changed here: a clock
+                that is set back gives the freshest file an older name than its predecessors have.
+
         Raises:
             OSError: The directory cannot be read, or a file cannot be deleted.
         """
-        files = sorted(
-            (entry for entry in directory.iterdir() if pattern.fullmatch(entry.name)), reverse=True
-        )
+        found = {
+            entry.name: entry for entry in directory.iterdir() if pattern.fullmatch(entry.name)
+        }
+        ranks = {name: (name, 0) for name in found}
+        if opened is not None:
+            ranks |= {name: rank for name, rank in opened.items() if name in found}
+            newest, turn = max(ranks.values(), default=(current.name, 0))
+            ranks[current.name] = (max(newest, current.name), turn + 1)
+            opened.clear()
+            opened.update((name, rank) for name, rank in ranks.items() if rank[1])
+        files = sorted(found.values(), key=lambda file: ranks[file.name], reverse=True)
         count, size, deleted = 0, 0, 0
         for file in files:
             try:

@@ -92,6 +92,9 @@ void counter_add(Counter *self, long long amount);
 int stopwatch_elapsed(Stopwatch *self, long long now_ns, long long *elapsed_ns);
 long long timer_elapsed(Timer *self, long long now_ns);
 
+/* pipe.c */
+PyObject *core_write_ready(PyObject *module, PyObject *args);
+
 /* lines.c */
 typedef struct Lines Lines;
 extern PyTypeObject lines_type, batch_type;

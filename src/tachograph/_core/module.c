@@ -9,6 +9,8 @@ static PyMethodDef functions[] = {
      "leaked records."},
     {"offset_of", core_offset_of, METH_VARARGS, "Return how far a slot lies from a record's start."},
     {"forget_routes", core_forget_routes, METH_NOARGS, "Make every record ask for its route."},
+    {"write_ready", core_write_ready, METH_VARARGS,
+     "Write what goes of a block to a descriptor, waiting some milliseconds at most."},
     {"emitted", core_emitted, METH_NOARGS, "Return how many lines went straight to a queue."},
     {NULL, NULL, 0, NULL},
 };

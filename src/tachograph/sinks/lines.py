@@ -101,23 +101,29 @@ class PureLines:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def _append(self, line: bytes) -> None:
-        """Take *line*; drop the oldest ones when there are too many."""
+    def _put(self, line: bytes) -> bool:
+        """Take *line*, drop the oldest ones when there are too many; tell whether to `attend`."""
         if self.shut:
             self.refused += 1
-            return
+            return False
         size = len(line)
         queue = self._queue
         queue.append(line)
         self.bytes += size
         full = self.bytes > self._max_bytes or len(queue) > self._max_lines
-        if (full and self._drop_oldest()) or self.asleep:
+        return (full and self._drop_oldest()) or self.asleep
+
+    def _append(self, line: bytes) -> None:
+        """Take *line*; drop the oldest ones when there are too many."""
+        if self._put(line):
             self._attend()
 
     def _append_locked(self, line: bytes) -> None:
         """Take *line*; drop the oldest ones when there are too many."""
         with self._lock:
-            self._append(line)
+            wanted = self._put(line)
+        if wanted:  # without the lock: who attends takes the writer's, which takes this one
+            self._attend()
 
     append = _append if CHANGES_ARE_WHOLE else _append_locked
 

@@ -30,7 +30,12 @@ class RollingFile:
     The file of the present period is opened for append at the first write in it, so quiet periods
     leave no files and two processes can share a directory: each block of whole lines is one
     `write`. A clock that is set back appends to the earlier file. Files get mode 0600, directories
-    0700. A directory or file that was removed is made again.
+    0700. A directory or file that was removed is made again, a descriptor that somebody closed is
+    opened again.
+
+    A line that a full disk cut is completed where it began when there is room again. Where its
+    start is no longer the last thing in the file, because another process wrote or the file is
+    gone, the line is written anew, whole; what is torn in front of it is ended with a newline.
 
     Args:
         directory: Where the files are; created.
@@ -58,12 +63,15 @@ class RollingFile:
         self._retention = retention or Retention()
         self._per_process = per_process
         self._pattern = re.compile(rf"{re.escape(prefix)}\.{shape}(\.\d+)?")
+        self._opened: dict[str, tuple[str, int]] = {}
         self._descriptor: int | None = None
         self._path: Path | None = None
+        self._identity = (0, 0)
         self._index = -1
         self._pid = 0
-        self._mid_line = False
-        self._torn = False
+        self._end = -1  # where our last write ended; another size means that others wrote
+        self._head = b""  # what was taken of a line that has no end yet
+        self._sent = 0  # how much of it is the last thing in the file
         try:
             self._open()
         except OSError as error:
@@ -80,45 +88,74 @@ class RollingFile:
 
     def write(self, block: bytes) -> int:
         """Append to the file of the present period; one system call."""
-        cut = self._mid_line
-        descriptor = self._current()
-        if cut and not self._mid_line:
-            # The file with the start of this line is gone; its end would be no line in the new one.
-            return block.index(b"\n") + 1
-        if self._torn:
-            # A newline first, in the same write: nobody else's line can come in between.
-            taken = os.write(descriptor, b"\n" + block) - 1
-            if taken < 0:
-                return 0
-            self._torn = False
-        else:
-            taken = os.write(descriptor, block)
-        self._mid_line = taken > 0 and block[taken - 1] != 0x0A
-        return max(0, taken)
+        descriptor, size = self._current()
+        lead, sent = b"", self._sent
+        if size != self._end:
+            if size > self._end >= 0 and sent and block[:1] == b"\n":
+                # Only the newline was missing, and whoever wrote after us began with one.
+                self._end, self._head, self._sent = -1, b"", 0
+                return 1
+            sent = 0
+            # In the same write: nobody else's line can come between the newline and ours.
+            lead = b"\n" if size and _ends_in_a_line(self._path) else b""
+        before = lead + self._head[sent:]
+        written = os.write(descriptor, before + block if before else block)
+        if written <= 0:
+            return 0
+        self._end = size + written
+        taken = written - len(before)
+        if taken <= 0:
+            self._sent = sent + written - len(lead)
+            return 0
+        start = block.rfind(b"\n", 0, taken) + 1
+        self._head = block[start:taken] if start else self._head + block[:taken]
+        self._sent = len(self._head)
+        return taken
 
     def flush(self) -> None:
         """Nothing to do: each write went to the system already."""
 
     def close(self) -> None:
         """Close the file; a line that was given up in its midst is ended for the next writer."""
-        if self._mid_line and self._descriptor is not None:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            found = self._state()
+            if self._sent and found and found.st_size == self._end and self._descriptor is not None:
                 os.write(self._descriptor, b"\n")
-            self._mid_line = False
+        self._head, self._sent = b"", 0
         self._release()
 
-    def _current(self) -> int:
+    def _current(self) -> tuple[int, int]:
+        """Return the descriptor to write to and the size of its file."""
         index = clock.time_ns() // 1_000_000_000 // self._seconds
-        forked = self._pid != os.getpid()
-        # A line that was cut by a full disk is ended in the file it began in.
-        if self._descriptor is None or forked or (index != self._index and not self._mid_line):
+        found = self._state()
+        if self._pid != os.getpid():  # forked: the line that was cut is the parent's
+            self._head, self._sent = b"", 0
+            found = None
+        if (
+            found is None
+            or self._descriptor is None
+            # A line that was cut is ended in the file it began in.
+            or (index != self._index and not self._sent)
+            or found.st_nlink == 0  # removed: nobody would ever read it
+        ):
             self._release()
-            return self._open()
-        if os.fstat(self._descriptor).st_nlink == 0:  # removed: nobody would ever read it
-            self._release()
-            self._mid_line = False
-            return self._open()
-        return self._descriptor
+            descriptor = self._open()
+            return descriptor, os.fstat(descriptor).st_size
+        return self._descriptor, found.st_size
+
+    def _state(self) -> os.stat_result | None:
+        """Return what the system knows of the open file, None when there is none."""
+        if self._descriptor is None:
+            return None
+        try:
+            found = os.fstat(self._descriptor)
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            # Closed behind our back, as daemons do; its number may be another file's by now.
+            self._descriptor = None
+            return None
+        return found
 
     def _open(self) -> int:
         seconds = clock.time_ns() // 1_000_000_000
@@ -130,12 +167,13 @@ class RollingFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(path, flags, 0o600)
         self._descriptor, self._path = descriptor, path
+        found = os.fstat(descriptor)
+        self._identity = (found.st_dev, found.st_ino)
         self._index = seconds // self._seconds
         self._pid = os.getpid()
-        self._mid_line = False
-        self._torn = _ends_in_a_line(path)
+        self._end = -1
         try:
-            self._retention.apply(self._directory, self._pattern, path)
+            self._retention.apply(self._directory, self._pattern, path, self._opened)
         except OSError as error:
             warn_once(
                 f"retention {self._directory} {self._prefix}",
@@ -152,12 +190,14 @@ class RollingFile:
                 warn_once(f"close {self._path}", f"Cannot close {self._path}: {error}")
 
 
-def _ends_in_a_line(path: Path) -> bool:
-    """Tell whether the last line of a file has no end: a process died while it wrote.
+def _ends_in_a_line(path: Path | None) -> bool:
+    """Tell whether the last line of a file has no end.
 
     Blocks of whole lines are written by one call each, which other processes see at once and whole;
-    so no living writer shows up here, except one whose disk is full in the midst of a line.
+    so its writer died in its midst, or its disk was full.
     """
+    if path is None:
+        return False
     try:
         with path.open("rb") as file:
             if file.seek(0, os.SEEK_END) == 0:

@@ -7,6 +7,8 @@ import select
 import stat
 from typing import BinaryIO
 
+from tachograph._core import native
+
 __all__ = ["StreamTarget"]
 
 # A pipe or FIFO that poll() calls writable takes this much without blocking (POSIX.1, PIPE_BUF).
@@ -18,8 +20,9 @@ class StreamTarget:
     """A target on a stream that others own; it is never closed.
 
     Descriptors are written to directly. For pipes, sockets and terminals the target first asks
-    whether bytes would go, and gives only as many as cannot block; when nobody reads, `write`
-    returns 0 after a moment instead of hanging. A stream without descriptor is written to as it is.
+    whether bytes would go, and gives only as many as cannot block, whole lines where they fit; so
+    the lines of several processes on one pipe do not mix. When nobody reads, `write` returns 0
+    after a moment instead of hanging. A stream without descriptor is written to as it is.
 
     Args:
         stream: A file descriptor or a binary stream, such as `sys.stdout.buffer`.
@@ -46,12 +49,16 @@ class StreamTarget:
         assert self._descriptor is not None
         if not self._waits:
             return os.write(self._descriptor, block)
+        if native is not None:
+            return native.write_ready(self._descriptor, block, _WAIT_MS)
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         if not poll.poll(_WAIT_MS):
             return 0
         try:
-            return os.write(self._descriptor, memoryview(block)[:_PIPE_BUF])
+            # So much is written at once or not at all; a longer line goes in parts.
+            end = block.rfind(b"\n", 0, _PIPE_BUF) + 1 or _PIPE_BUF
+            return os.write(self._descriptor, memoryview(block)[:end])
         except BlockingIOError:
             return 0
 

@@ -9,6 +9,7 @@ the oldest lines go, are counted, and are told in band on the next line written.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import functools
 import sys
@@ -18,6 +19,7 @@ import weakref
 from collections.abc import Callable
 
 from tachograph._base.forks import tell_in_children
+from tachograph._base.gil import CHANGES_ARE_WHOLE
 from tachograph._base.ratelimit import warn_once
 from tachograph.sinks.block import Block
 from tachograph.sinks.lines import Lines
@@ -54,6 +56,8 @@ class Writer:
         self._tick = tick
         self._mark_dropped = mark_dropped
         self._observer = observer
+        # Without the GIL a caller may not see in time that the writer fell asleep.
+        self._longest_sleep = None if CHANGES_ARE_WHOLE else flush_interval
         self._reset()
         _writers.add(self)
         tell_in_children(self)
@@ -71,6 +75,7 @@ class Writer:
         self._gone = False
         self._waiters: list[tuple[int, threading.Event]] = []
         self._written = self._bytes_written = self._lost_to_io = self._io_errors = 0
+        self._told = 0  # of the lines that were dropped
         self._refused_open = 0  # by a target that is gone, before the sink was closed
 
     def _attend(self) -> None:
@@ -99,13 +104,14 @@ class Writer:
     def _rouse(self) -> None:
         self.lines.asleep = False
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name=f"tachograph-{self._name}", daemon=True
-            )
             try:
+                self._thread = threading.Thread(
+                    target=self._run, name=f"tachograph-{self._name}", daemon=True
+                )
                 self._thread.start()
                 self._close_with_worker()
-            except RuntimeError:  # the interpreter is ending: `close` writes what waits
+            # The interpreter is ending, or has no daemon threads: `flush` and `close` write.
+            except RuntimeError:
                 self._thread = None
                 self.lines.asleep = True
                 return
@@ -144,7 +150,7 @@ class Writer:
                 if len(lines) and (asleep or not quiet):  # looked after, so that none is missed
                     lines.asleep = False
                     continue
-                pause = None if asleep else self._tick
+                pause = self._longest_sleep if asleep else self._tick
             waited = time.monotonic()
             self._wake.wait(pause)
             self._wake.clear()
@@ -161,9 +167,9 @@ class Writer:
             return False
         pause = _BACKOFF_MIN_S
         gone = 0
-        while block.rest and not self._abandoned:
+        while (rest := block.rest) and not self._abandoned:
             try:
-                taken = self._target.write(block.rest)
+                taken = self._target.write(rest)
             except OSError as error:
                 self._trouble(error)
                 gone = gone + 1 if error.errno in _GONE else 0
@@ -187,15 +193,17 @@ class Writer:
     def _take(self) -> Block | None:
         with self._lock:
             lines = self.lines
-            unmarked = lines.unmarked
+            lost = lines.dropped - self._told
+            start = lines.popped  # at least: callers may drop lines meanwhile
             batch = lines.take()
             if batch is None:
                 return None
             mark = None
-            if unmarked:
-                lines.unmarked -= unmarked
-                mark = functools.partial(self._marked, lost=unmarked)
-            block = self._block = Block(batch, start=lines.popped - len(batch), mark=mark)
+            if lost:
+                lines.unmarked = 0
+                self._told += lost
+                mark = functools.partial(self._marked, lost=lost)
+            block = self._block = Block(batch, start=start, mark=mark)
             return block
 
     def _marked(self, line: bytes, lost: int) -> bytes:
@@ -264,10 +272,15 @@ class Writer:
         with self._lock:
             if self._gone or (self._closed and self._thread is None):
                 return not len(self.lines)
-            self._waiters.append((self.lines.popped + len(self.lines), done))
+            waiter = (self.lines.popped + len(self.lines), done)
+            self._waiters.append(waiter)
             self._rouse()
             threaded = self._thread is not None
-        return done.wait(timeout) if threaded else self._drain_here(timeout)
+        answered = done.wait(timeout) if threaded else self._drain_here(timeout)
+        if not answered:
+            with self._lock, contextlib.suppress(ValueError):
+                self._waiters.remove(waiter)
+        return answered
 
     def _settled(self, goal: int) -> bool:
         """Tell whether the first *goal* lines left the queue and are no longer being written."""
