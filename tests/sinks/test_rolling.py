@@ -196,3 +196,22 @@ def test_a_line_that_is_given_up_is_ended_at_close(
 
     assert target.path is not None
     assert b"abc\n" == target.path.read_bytes()
+
+
+def test_a_write_under_way_is_not_taken_for_a_torn_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part of another process's write may be seen before its end: it is waited for."""
+    target = RollingFile(tmp_path, prefix="m", period=Period.HOUR)
+    assert target.path is not None
+    path = target.path
+    path.write_bytes(b"other li")
+
+    def in_turn(descriptor: int, user: int, group: int) -> None:
+        path.write_bytes(b"other line\n")
+
+    monkeypatch.setattr(os, "fchown", in_turn)
+    target.write(b"ours\n")
+    target.close()
+
+    assert b"other line\nours\n" == path.read_bytes()

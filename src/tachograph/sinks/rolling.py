@@ -16,6 +16,8 @@ from tachograph.errors import ConfigError
 
 __all__ = ["Period", "RollingFile"]
 
+_LOOKS = 100
+
 
 class Period(enum.Enum):
     """How long one file lasts: seconds, the format of its name, what the name looks like."""
@@ -97,7 +99,7 @@ class RollingFile:
                 return 1
             sent = 0
             # In the same write: nobody else's line can come between the newline and ours.
-            lead = b"\n" if size and _ends_in_a_line(self._path) else b""
+            lead = b"\n" if size and _is_torn(self._path, descriptor) else b""
         before = lead + self._head[sent:]
         written = os.write(descriptor, before + block if before else block)
         if written <= 0:
@@ -190,19 +192,34 @@ class RollingFile:
                 warn_once(f"close {self._path}", f"Cannot close {self._path}: {error}")
 
 
-def _ends_in_a_line(path: Path | None) -> bool:
-    """Tell whether the last line of a file has no end.
+def _is_torn(path: Path | None, descriptor: int) -> bool:
+    """Tell whether the last line of a file has no end: its writer died there, or the disk was full.
 
-    Blocks of whole lines are written by one call each, which other processes see at once and whole;
-    so its writer died in its midst, or its disk was full.
+    A write of somebody else that is under way looks the same for a moment. To wait for its end,
+    something is asked for that takes its turn behind it; what was torn is then as it was.
     """
+    before = _torn_at(path)
+    for _ in range(_LOOKS):
+        if before is None:
+            return False
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, -1, -1)  # changes nothing
+        after = _torn_at(path)
+        if after == before:
+            return True
+        before = after
+    return False
+
+
+def _torn_at(path: Path | None) -> int | None:
+    """Return the size of a file whose last line has no end, None for any other."""
     if path is None:
-        return False
+        return None
     try:
         with path.open("rb") as file:
             if file.seek(0, os.SEEK_END) == 0:
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
+                return None
+            size = file.seek(-1, os.SEEK_END) + 1
+            return size if file.read(1) != b"\n" else None
     except OSError:  # not ours to read
-        return False
+        return None
