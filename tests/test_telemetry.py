@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -312,13 +313,50 @@ def test_a_sample_besides_the_archive(tmp_path: Path) -> None:
     [
         ({"METRICS_SAMPLE_RATE": "2"}, "METRICS_SAMPLE_RATE: expected a number above 0"),
         ({"METRICS_SAMPLE_RATE": "some"}, "METRICS_SAMPLE_RATE: expected a number above 0"),
-        ({"METRICS_FORMAT": "emf", "METRICS_NAMESPACE": "AWS/x"}, "namespace: expected"),
+        ({"METRICS_FORMAT": "emf", "METRICS_NAMESPACE": "AWS/x"}, r"METRICS_NAMESPACE .*: expected"),
     ],
 )
 def test_bad_variables_are_told(environ: dict[str, str], message: str) -> None:
     """What was expected and what came."""
     with pytest.raises(tg.ConfigError, match=message):
         tg.TelemetryConfig.from_env(service="s", environ=environ)
+
+
+def test_every_bad_variable_is_told_at_once() -> None:
+    """Each by its own name, none by that of the field it fills."""
+    environ = {
+        "LOG_FILTER": "loud",
+        "METRICS_FORMAT": "emf",
+        "METRICS_NAMESPACE": "AWS/x",
+        "METRICS_DIMENSIONS": ":a,b;é",
+        "METRICS_SAMPLE_RATE": "2",
+        "TELEMETRY_PER_PROCESS": "maybe",
+    }
+    with pytest.raises(tg.ConfigError) as caught:
+        tg.TelemetryConfig.from_env(service="s", environ=environ)
+    with pytest.raises(tg.ConfigError, match=r"^METRICS_FORMAT: expected flat"):
+        tg.TelemetryConfig.from_env(service="s", environ={"METRICS_FORMAT": "xml"})
+    told = str(caught.value).splitlines()
+
+    wrong = environ.keys() - {"METRICS_FORMAT"}
+    assert wrong == wrong & {re.split("[: ]", line)[0] for line in told}
+    assert not {"namespace", "dimensions", "log_filter"} & {line.split(":")[0] for line in told}
+    assert 2 == sum(line.startswith("METRICS_DIMENSIONS: expected names") for line in told)
+
+
+def test_a_setting_in_code_is_told_by_its_field() -> None:
+    """Where it wins over a variable, the variable is not to blame."""
+    with pytest.raises(tg.ConfigError, match=r"^metrics_format: expected"):
+        tg.TelemetryConfig.from_env(
+            service="s", environ={"METRICS_FORMAT": "flat"}, metrics_format="xml"
+        )
+
+
+def test_a_directory_may_be_a_text(directory: Path) -> None:
+    """It is the path of that name."""
+    config = tg.TelemetryConfig(service="s", telemetry_dir=str(directory), log_filter="off")
+
+    assert directory == config.telemetry_dir
 
 
 ANNOUNCING = """

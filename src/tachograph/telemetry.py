@@ -14,7 +14,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -71,7 +71,7 @@ class TelemetryConfig:
     """
 
     service: str
-    telemetry_dir: Path | None = None
+    telemetry_dir: Path | str | None = None
     log_filter: str = "info"
     globals: Mapping[str, str] = field(default_factory=dict)
     metrics_format: str = "flat"
@@ -118,9 +118,10 @@ class TelemetryConfig:
             settings: Fields that win over the environment.
 
         Raises:
-            ConfigError: A variable has an invalid value.
+            ConfigError: Values are invalid; the message lists every problem, by its variable.
         """
         found: dict[str, Any] = {"service": read_text("SERVICE_NAME", environ) or service}
+        problems: list[str] = []
         if directory := read_text("TELEMETRY_DIR", environ):
             found["telemetry_dir"] = Path(directory)
         if log_filter := read_text("LOG_FILTER", environ):
@@ -128,16 +129,40 @@ class TelemetryConfig:
         if metrics_format := read_text("METRICS_FORMAT", environ):
             found["metrics_format"] = metrics_format
         if rate := read_text("METRICS_SAMPLE_RATE", environ):
-            found["sampling"] = _sampling(rate)
+            with _collected(problems):
+                found["sampling"] = _sampling(rate)
         if (settings.get("metrics_format") or metrics_format) == "emf" and "emf" not in settings:
-            found["emf"] = _emf_from_env(found["service"], environ)
-        try:
+            with _collected(problems, _EMF_VARIABLES):
+                found["emf"] = _emf_from_env(found["service"], environ)
+        with _collected(problems):
             per_process = read_bool("TELEMETRY_PER_PROCESS", environ)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        if per_process is not None:
-            found["per_process"] = per_process
-        return cls(**{**found, **settings})
+            if per_process is not None:
+                found["per_process"] = per_process
+        by_variable = {k: v for k, v in _VARIABLES.items() if k in found and k not in settings}
+        config = None
+        with _collected(problems, by_variable):
+            config = cls(**{**found, **settings})
+        if config is None or problems:
+            raise ConfigError("\n".join(problems))
+        return config
+
+
+_VARIABLES = {"log_filter": "LOG_FILTER", "metrics_format": "METRICS_FORMAT"}
+_EMF_VARIABLES = {
+    "namespace": "METRICS_NAMESPACE (the service's name if unset)",
+    "dimensions": "METRICS_DIMENSIONS",
+}
+
+
+@contextlib.contextmanager
+def _collected(problems: list[str], variables: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Add what is wrong to *problems*, with *variables* in place of the fields they fill."""
+    try:
+        yield
+    except ValueError as error:  # a ConfigError is one
+        for line in str(error).splitlines():
+            field, colon, rest = line.partition(":")
+            problems.append(f"{(variables or {}).get(field, field)}{colon}{rest}")
 
 
 class _Telemetry:
@@ -185,7 +210,7 @@ class _Telemetry:
         if directory is None:
             return None
         return Document(
-            directory / schema.FILE_NAME,
+            Path(directory) / schema.FILE_NAME,
             lambda text: schema.merged(text, self.config.service, tuple(self._plans)),
         )
 

@@ -45,7 +45,7 @@ class RollingFile:
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | str,
         *,
         prefix: str,
         period: Period,
