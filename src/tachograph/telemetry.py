@@ -32,7 +32,7 @@ from tachograph.formats.json import FlatJson
 from tachograph.formats.nested import NestedJson
 from tachograph.formats.plan import RecordPlan
 from tachograph.formats.pretty import Pretty
-from tachograph.metrics.record import emit_open_records
+from tachograph.metrics.record import emit_open_records, problems_of_classes
 from tachograph.sinks import Period, QueueSink, Retention, RollingFile, StreamTarget, Target
 
 __all__ = ["TelemetryConfig", "TelemetryGuard", "init_telemetry"]
@@ -185,9 +185,7 @@ class _Telemetry:
                 name="logs",
                 mark_dropped=(pretty if log_pretty else json).mark_dropped,
             )
-            self.metrics_sink = QueueSink(
-                metrics_target, name="metrics", mark_dropped=self.format.mark_dropped
-            )
+            self.metrics_sink = QueueSink(metrics_target, name="metrics")
             self.schema = self._schema_file()
             main = metrics.Destination(
                 self.format,
@@ -198,6 +196,8 @@ class _Telemetry:
                     config.announce_schema and config.telemetry_dir is None and not metrics_pretty
                 ),
             )
+            if problems := problems_of_classes([main, *config.destinations]):
+                raise ConfigError("\n".join(problems))
             metrics.attach([main, *config.destinations])
             undo.callback(metrics.detach)
             self.pipeline = logs.setup(
@@ -259,6 +259,7 @@ class _Telemetry:
         return {
             "metrics": records,
             "metrics_sink": asdict(self.metrics_sink.statistics()),
+            **{f"destination_{n}": d.counts() for n, d in enumerate(self.config.destinations, 1)},
             "logs": asdict(self.pipeline.statistics()),
             "logs_sink": asdict(self.log_sink.statistics()),
         }
@@ -300,7 +301,10 @@ class TelemetryGuard:
         return self._telemetry.close(timeout)
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """Return every counter: of `metrics`, `metrics_sink`, `logs` and `logs_sink`."""
+        """Return every counter: of `metrics`, `metrics_sink`, `logs` and `logs_sink`.
+
+        Of further destinations, sink and format together, as `destination_1` and so on.
+        """
         return self._telemetry.statistics()
 
     def __enter__(self) -> Self:
@@ -330,7 +334,8 @@ def init_telemetry(config: TelemetryConfig) -> TelemetryGuard:
     Starts no thread by itself: each writer starts with its first line.
 
     Raises:
-        ConfigError: The directory cannot be written; nothing was started.
+        ConfigError: The directory cannot be written, or a record class that is defined already does
+            not suit a format, as where dimension sets become too large; nothing was started.
         RuntimeError: Telemetry is running already in this process.
     """
     telemetry = _Telemetry(config)
@@ -413,12 +418,16 @@ _LOSSES = (
     ("logs", ("lost",)),
     ("logs_sink", ("dropped",)),
 )
+_LOST_THERE = ("dropped", "encode_errors", "oversize")
 
 
 def _losses(statistics: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Return each count of something lost, as `part.name`."""
+    others = [(part, _LOST_THERE) for part in statistics if part.startswith("destination_")]
     return {
-        f"{part}.{name}": statistics[part].get(name, 0) for part, names in _LOSSES for name in names
+        f"{part}.{name}": statistics[part].get(name, 0)
+        for part, names in (*_LOSSES, *others)
+        for name in names
     }
 
 
