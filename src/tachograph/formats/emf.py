@@ -48,6 +48,8 @@ from tachograph.formats.values import NotANumberError, text_of, writer_of
 __all__ = ["Emf", "EmfTally"]
 
 _COUNT_MAX = 2**64 - 1
+_PART = f',"_id":"{"0" * 16}","_part":999,"_parts":999'
+# What a line that is one of several says besides, as long as it may get.
 
 
 @dataclass(slots=True)
@@ -220,7 +222,8 @@ class _Encoder:
             b"",
             fields,
             self.encode,
-            self._config.max_line,
+            # Whether a longer line is cut is for the careful one to say, which reckons with a part.
+            self._config.max_line - len(_PART),
             (
                 tuple(opens),
                 tuple(definitions),
@@ -380,8 +383,7 @@ class _Line:
 
     def size(self, metrics: Sequence[Metric]) -> int:
         """Return the bytes of a line with these metrics, newline not included."""
-        part = ("0" * 16, 999, 999)  # as long as it may get
-        return len(self._text(self._with(metrics), part)) - 1
+        return len(self._text(self._with(metrics), None)) - 1 + len(_PART)
 
     def fitted(self, metrics: Sequence[Metric], part: tuple[str, int, int] | None) -> bytes:
         """Return the line, shortened if it is still too long."""

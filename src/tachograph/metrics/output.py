@@ -117,8 +117,8 @@ class Destination:
 
     def counts(self) -> dict[str, Any]:
         """Return what its sink and its format count, as far as they do, by name."""
-        statistics = getattr(self.sink, "statistics", dict)()
-        parts = (statistics, getattr(self._format, "tally", None))
+        of_sink: object = getattr(self.sink, "statistics", dict)()
+        parts = (of_sink, getattr(self._format, "tally", None))
         return {f.name: getattr(p, f.name) for p in parts if is_dataclass(p) for f in fields(p)}
 
     def problems(self, plan: RecordPlan) -> list[str]:
@@ -170,7 +170,7 @@ Weights = tuple[tuple[float, int] | None, ...]
 SAMPLED_OUT: Weights = ()
 """No destination wants the record."""
 
-_LEFT_OUT = (0.0, 0)
+_NOTHING = Notes()
 
 
 def choose(record: Any, error: BaseException | None, duration_ns: int) -> Weights | None:
@@ -240,7 +240,8 @@ def _write_weighted(
         if weight is None:
             write(encode(time_ns, values, notes))
         elif weight[1]:
-            marked = (notes or Notes())._replace(rate=weight[0], weight=weight[1])
+            told = notes or _NOTHING
+            marked = Notes(told.incomplete, told.errors, told.extra, *weight)
             write(encode(time_ns, values, marked))
 
 
