@@ -157,8 +157,10 @@ static inline int put_source(Buffer *b, Record *holder, const Source *source, co
         return put_padded(b, field->key, field->key_length) &&
                put_duration(b, ns, field->unit_ns);
     case READ_STOPWATCH:
-        if (*place == NULL || !Py_IS_TYPE(*place, &stopwatch_type) ||
-            !stopwatch_elapsed((Stopwatch *)*place, now_ns, &ns))
+        if (*place == NULL || !Py_IS_TYPE(*place, &stopwatch_type))
+            return 1;
+        ((Stopwatch *)*place)->over = 1;
+        if (!stopwatch_elapsed((Stopwatch *)*place, now_ns, &ns))
             return 1;
         return put_padded(b, field->key, field->key_length) &&
                put_duration(b, ns, field->unit_ns);

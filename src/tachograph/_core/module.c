@@ -10,6 +10,7 @@ static PyMethodDef functions[] = {
     {"offset_of", core_offset_of, METH_VARARGS, "Return how far a slot lies from a record's start."},
     {"forget_routes", core_forget_routes, METH_NOARGS, "Make every record ask for its route."},
     {"emitted", core_emitted, METH_NOARGS, "Return how many lines went straight to a queue."},
+    {"on_late", core_on_late, METH_O, "Call a function with what is done to a record too late."},
     {NULL, NULL, 0, NULL},
 };
 
