@@ -105,7 +105,7 @@ def records(draw: st.DrawFn) -> tuple[RecordPlan, tuple[Any, ...], Notes | None]
                 None,
                 Notes(rate=0.3, weight=3),
                 Notes(rate=1.0),
-                Notes(rate=1e-30, weight=2**64 - 1),
+                Notes(rate=2.0**-40, weight=2**40),
                 Notes(rate=0.001, weight=1000, errors=("x: y",)),
                 Notes(errors=("x: y",), incomplete=("a",)),
                 Notes(extra=(("extra 1", 5), ("timestamp", "x"))),
