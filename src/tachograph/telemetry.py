@@ -14,7 +14,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from tachograph import logs, metrics
 from tachograph._base.document import Document
-from tachograph._base.env import read_bool, read_text
+from tachograph._base.env import collected, read_bool, read_text
 from tachograph._base.forks import ForkLock
 from tachograph.errors import ConfigError
 from tachograph.formats import json, pretty, schema
@@ -129,18 +129,18 @@ class TelemetryConfig:
         if metrics_format := read_text("METRICS_FORMAT", environ):
             found["metrics_format"] = metrics_format
         if rate := read_text("METRICS_SAMPLE_RATE", environ):
-            with _collected(problems):
+            with collected(problems):
                 found["sampling"] = _sampling(rate)
         if (settings.get("metrics_format") or metrics_format) == "emf" and "emf" not in settings:
-            with _collected(problems, _EMF_VARIABLES):
+            with collected(problems, _EMF_VARIABLES):
                 found["emf"] = _emf_from_env(found["service"], environ)
-        with _collected(problems):
+        with collected(problems):
             per_process = read_bool("TELEMETRY_PER_PROCESS", environ)
             if per_process is not None:
                 found["per_process"] = per_process
         by_variable = {k: v for k, v in _VARIABLES.items() if k in found and k not in settings}
         config = None
-        with _collected(problems, by_variable):
+        with collected(problems, by_variable):
             config = cls(**{**found, **settings})
         if config is None or problems:
             raise ConfigError("\n".join(problems))
@@ -152,17 +152,6 @@ _EMF_VARIABLES = {
     "namespace": "METRICS_NAMESPACE (the service's name if unset)",
     "dimensions": "METRICS_DIMENSIONS",
 }
-
-
-@contextlib.contextmanager
-def _collected(problems: list[str], variables: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Add what is wrong to *problems*, with *variables* in place of the fields they fill."""
-    try:
-        yield
-    except ValueError as error:  # a ConfigError is one
-        for line in str(error).splitlines():
-            field, colon, rest = line.partition(":")
-            problems.append(f"{(variables or {}).get(field, field)}{colon}{rest}")
 
 
 class _Telemetry:
