@@ -28,7 +28,7 @@ from request import ID, IN_FLIGHT, SPAN, TRACE, Operation, fields
 
 import tachograph as tg
 from tachograph.formats.emf import Emf
-from tachograph.formats.json import FlatJson, mark_dropped
+from tachograph.formats.json import FlatJson
 from tachograph.metrics import Destination, attach, detach
 from tachograph.sinks import Period, QueueSink, RollingFile
 
@@ -92,10 +92,10 @@ def floor() -> None:
 class Ours:
     """Tachograph in one format; attached only while it is measured."""
 
-    def __init__(self, directory: Path, format: Any) -> None:
-        target = RollingFile(directory, prefix=format.name, period=Period.MINUTE)
-        self.sink = QueueSink(target, name=format.name, mark_dropped=mark_dropped)
-        self._destination = Destination(format, self.sink)
+    def __init__(self, directory: Path, format: Any, sampler: tg.Sampling | None = None) -> None:
+        name = format.name if sampler is None else f"{format.name}-sampled"
+        self.sink = QueueSink(RollingFile(directory, prefix=name, period=Period.MINUTE), name=name)
+        self._destination = Destination(format, self.sink, sampler=sampler)
 
     def __enter__(self) -> None:
         attach([self._destination])
@@ -173,10 +173,15 @@ def main() -> int:
 
 def compare(directory: Path, options: argparse.Namespace) -> int:
     """Measure and print; return 1 when a line was lost."""
-    flat = Ours(directory, FlatJson({"service_name": "bench"}))
-    emf = Ours(
-        directory, Emf(tg.EmfConfig(namespaces=["bench"], globals={"service_name": "bench"}))
-    )
+    everywhere = {"service_name": "bench"}
+    config = tg.EmfConfig(namespaces=["bench"], globals=everywhere)
+    keeping = tg.Sampling(1.0)  # each record is kept, so that its whole cost is seen
+    own = {
+        "tachograph": (flat := Ours(directory, FlatJson(everywhere))),
+        "tachograph, EMF": Ours(directory, Emf(config)),
+        "tachograph, sampled": Ours(directory, FlatJson(everywhere), keeping),
+        "tachograph, EMF, sampled": Ours(directory, Emf(config), keeping),
+    }
     others: dict[str, Callable[[], None]] = {}
     missing = []
     for name, make in PEERS.items():
@@ -185,18 +190,16 @@ def compare(directory: Path, options: argparse.Namespace) -> int:
         except ImportError as error:
             missing.append(f"{name} ({error.name} is not installed)")
     others["floor: the facts in a dict"] = floor
-    times: dict[str, list[float]] = {
-        name: [] for name in ("tachograph", "tachograph, EMF", *others)
-    }
+    times: dict[str, list[float]] = {name: [] for name in (*own, *others)}
     for _ in range(options.rounds):
-        for name, ours in (("tachograph", flat), ("tachograph, EMF", emf)):
+        for name, ours in own.items():
             with ours:
                 times[name].append(measure(tachograph_record, options.records))
         for name, record in others.items():
             times[name].append(measure(record, options.records))
     closing, dumping = close_against_orjson(flat, 20_000)
     lost = 0
-    for ours in (flat, emf):
+    for ours in own.values():
         ours.sink.close()
         lost += ours.sink.statistics().dropped
     first = times["tachograph"]

@@ -11,7 +11,8 @@ What a fence says after its language decides:
     ```json output       (any language) the output of the block above
 
 In expected output a `...` stands for anything. A line that cannot run here stands in COVERED with
-the test that covers it. Blocks in other languages are only text.
+the test that covers it. Blocks in other languages are only text. Documents serve on port 3056; a
+free one takes its place here, so that several runs at once do not meet.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,6 +45,7 @@ COVERED: dict[str, str] = {
 }
 """Lines of shell that are not run from a document, with the test that covers each."""
 
+PORT = "3056"
 LANGUAGES = ("python", "bash", "console")
 TIMEOUT = 120  # seconds; a document that takes longer keeps nobody reading
 
@@ -106,6 +109,13 @@ def _trimmed(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
+def free_port() -> str:
+    """Return the number of a port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
+
+
 def uncovered(script: str) -> str:
     """Return *script* without the lines that another test covers."""
     return "".join(f"{line}\n" for line in script.splitlines() if line.strip() not in COVERED)
@@ -116,8 +126,9 @@ def run(path: Path) -> int:
     ran = 0
     printed = ""
     namespace: dict[str, object] = {"__name__": "__main__"}
+    markdown = path.read_text(encoding="utf-8").replace(PORT, free_port())
     with tempfile.TemporaryDirectory(prefix="tachograph-docs-") as scratch, _inside(Path(scratch)):
-        for block in blocks(path.read_text(encoding="utf-8")):
+        for block in blocks(markdown):
             try:
                 if block.is_output:
                     if not matches(block.text, printed):

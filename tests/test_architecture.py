@@ -65,7 +65,6 @@ TESTED_BY: dict[str, str] = {
     "metrics/inert": "metrics/test_current.py",
     "metrics/kinds": "metrics/test_declaration.py",
     "metrics/life": "metrics/test_current.py",
-    "metrics/output": "metrics/test_lifecycle.py",
     "metrics/plan": "metrics/test_names.py",
     "metrics/problems": "metrics/test_names.py",
     "metrics/record": "metrics/test_lifecycle.py",

@@ -127,6 +127,20 @@ def test_blocks_share_a_namespace_and_a_directory(tmp_path: Path) -> None:
     assert f"{document}: blocks that ran: 5\n" == done.stdout
 
 
+def test_runs_at_once_do_not_meet(tmp_path: Path) -> None:
+    """A document's port is a free one in each run, in what it prints too."""
+    document = tmp_path / "serving.md"
+    document.write_text(
+        f"```bash\necho 3056 | tee -a {tmp_path}/ports\n```\n```text output\n3056\n```\n"
+    )
+    done = run(document)
+    (port,) = (tmp_path / "ports").read_text().split()
+
+    assert ("", 0) == (done.stderr, done.returncode)
+    assert "3056" != port
+    assert port.isdigit()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 import tachograph as tg
 from tachograph import logs
 from tachograph.formats.emf import Emf
+from tachograph.formats.json import FlatJson
 from tachograph.metrics import Destination, output, statistics
 from tachograph.sinks import MemorySink
 
@@ -307,18 +309,107 @@ def test_a_sample_besides_the_archive(tmp_path: Path) -> None:
     assert 1 == sink.statistics().late
 
 
+def test_further_destinations_are_counted(directory: Path) -> None:
+    """Sink and format together, by their place; their losses are told at the close."""
+    lossy = MemorySink(max_bytes=1)
+    sinks: list[MemorySink] = [MemorySink(), lossy]
+    config = tg.TelemetryConfig(
+        service="s",
+        telemetry_dir=directory,
+        destinations=[Destination(FlatJson(), sink) for sink in sinks],
+    )
+    with tg.init_telemetry(config) as guard:
+        wrong: Any = Job()
+        wrong.size = "large"
+        wrong.emit()
+        Job().emit()
+        found = guard.statistics()
+    told = {line["message"]: line for line in lines(directory, "application.log.*")}
+    lost = told["telemetry lost something"]
+
+    assert (2, 0, 1) == tuple(
+        found["destination_1"][name] for name in ("accepted", "dropped", "encode_errors")
+    )
+    assert 1 == found["destination_2"]["dropped"]
+    assert (1, 1) == (lost["destination_2.dropped"], lost["destination_1.encode_errors"])
+    assert "destination_1.dropped" not in lost
+
+
+def test_classes_that_do_not_suit_the_format_are_told_at_the_start(directory: Path) -> None:
+    """Nothing is started; every format of every destination is asked [SP-10]."""
+    names = [f"n{n}" for n in range(16)]
+    make: Any = type(tg.WideEvent)
+    body = make.__prepare__("Wide", (tg.WideEvent,))
+    for name in names:
+        body["__annotations__"][name] = str
+        body[name] = ""
+    wide = make("Wide", (tg.WideEvent,), body, dimensions=[names])
+    emf = tg.EmfConfig(namespaces=["A"], dimensions=[[f"c{n}" for n in range(16)], []])
+    besides = Destination(Emf(emf), MemorySink())
+    main = tg.TelemetryConfig(
+        service="s", telemetry_dir=directory, metrics_format="emf", emf=emf, log_filter="off"
+    )
+    other = tg.TelemetryConfig(service="s", telemetry_dir=directory, destinations=[besides])
+    for config in (main, other):
+        with pytest.raises(tg.ConfigError, match=r"^Wide: 16 configured .* make a set of 32;"):
+            tg.init_telemetry(config)
+    del wide
+
+    tg.init_telemetry(tg.TelemetryConfig(service="s", telemetry_dir=directory)).close()
+
+
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
         ({"METRICS_SAMPLE_RATE": "2"}, "METRICS_SAMPLE_RATE: expected a number above 0"),
         ({"METRICS_SAMPLE_RATE": "some"}, "METRICS_SAMPLE_RATE: expected a number above 0"),
-        ({"METRICS_FORMAT": "emf", "METRICS_NAMESPACE": "AWS/x"}, "namespace: expected"),
+        (
+            {"METRICS_FORMAT": "emf", "METRICS_NAMESPACE": "AWS/x"},
+            r"METRICS_NAMESPACE .*: expected",
+        ),
     ],
 )
 def test_bad_variables_are_told(environ: dict[str, str], message: str) -> None:
     """What was expected and what came."""
     with pytest.raises(tg.ConfigError, match=message):
         tg.TelemetryConfig.from_env(service="s", environ=environ)
+
+
+def test_every_bad_variable_is_told_at_once() -> None:
+    """Each by its own name, none by that of the field it fills."""
+    environ = {
+        "LOG_FILTER": "loud",
+        "METRICS_FORMAT": "emf",
+        "METRICS_NAMESPACE": "AWS/x",
+        "METRICS_DIMENSIONS": ":a,b;é",
+        "METRICS_SAMPLE_RATE": "2",
+        "TELEMETRY_PER_PROCESS": "maybe",
+    }
+    with pytest.raises(tg.ConfigError) as caught:
+        tg.TelemetryConfig.from_env(service="s", environ=environ)
+    with pytest.raises(tg.ConfigError, match=r"^METRICS_FORMAT: expected flat"):
+        tg.TelemetryConfig.from_env(service="s", environ={"METRICS_FORMAT": "xml"})
+    told = str(caught.value).splitlines()
+
+    wrong = environ.keys() - {"METRICS_FORMAT"}
+    assert wrong == wrong & {re.split("[: ]", line)[0] for line in told}
+    assert not {"namespace", "dimensions", "log_filter"} & {line.split(":")[0] for line in told}
+    assert 2 == sum(line.startswith("METRICS_DIMENSIONS: expected names") for line in told)
+
+
+def test_a_setting_in_code_is_told_by_its_field() -> None:
+    """Where it wins over a variable, the variable is not to blame."""
+    with pytest.raises(tg.ConfigError, match=r"^metrics_format: expected"):
+        tg.TelemetryConfig.from_env(
+            service="s", environ={"METRICS_FORMAT": "flat"}, metrics_format="xml"
+        )
+
+
+def test_a_directory_may_be_a_text(directory: Path) -> None:
+    """It is the path of that name."""
+    config = tg.TelemetryConfig(service="s", telemetry_dir=str(directory), log_filter="off")
+
+    assert directory == config.telemetry_dir
 
 
 ANNOUNCING = """

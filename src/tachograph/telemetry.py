@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tachograph import logs, metrics
 from tachograph._base.document import Document
-from tachograph._base.env import read_bool, read_text
+from tachograph._base.env import collected, read_bool, read_text
 from tachograph._base.forks import ForkLock
 from tachograph.errors import ConfigError
 from tachograph.formats import json, pretty, schema
@@ -33,7 +33,7 @@ from tachograph.formats.nested import NestedJson
 from tachograph.formats.plan import RecordPlan
 from tachograph.formats.pretty import Pretty
 from tachograph.metrics.bridge import LoopWatch, RuntimeConfig, runtime_from_env
-from tachograph.metrics.record import emit_open_records
+from tachograph.metrics.record import emit_open_records, problems_of_classes
 from tachograph.sinks import Period, QueueSink, Retention, RollingFile, StreamTarget, Target
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TelemetryConfig:
     """
 
     service: str
-    telemetry_dir: Path | None = None
+    telemetry_dir: Path | str | None = None
     log_filter: str = "info"
     globals: Mapping[str, str] = field(default_factory=dict)
     metrics_format: str = "flat"
@@ -128,9 +128,10 @@ class TelemetryConfig:
             settings: Fields that win over the environment.
 
         Raises:
-            ConfigError: A variable has an invalid value.
+            ConfigError: Values are invalid; the message lists every problem, by its variable.
         """
         found: dict[str, Any] = {"service": read_text("SERVICE_NAME", environ) or service}
+        problems: list[str] = []
         if directory := read_text("TELEMETRY_DIR", environ):
             found["telemetry_dir"] = Path(directory)
         if log_filter := read_text("LOG_FILTER", environ):
@@ -138,18 +139,32 @@ class TelemetryConfig:
         if metrics_format := read_text("METRICS_FORMAT", environ):
             found["metrics_format"] = metrics_format
         if rate := read_text("METRICS_SAMPLE_RATE", environ):
-            found["sampling"] = _sampling(rate)
+            with collected(problems):
+                found["sampling"] = _sampling(rate)
         if (settings.get("metrics_format") or metrics_format) == "emf" and "emf" not in settings:
-            found["emf"] = _emf_from_env(found["service"], environ)
+            with collected(problems, _EMF_VARIABLES):
+                found["emf"] = _emf_from_env(found["service"], environ)
         if "runtime" not in settings:
-            found["runtime"] = runtime_from_env(environ)
-        try:
+            with collected(problems):
+                found["runtime"] = runtime_from_env(environ)
+        with collected(problems):
             per_process = read_bool("TELEMETRY_PER_PROCESS", environ)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        if per_process is not None:
-            found["per_process"] = per_process
-        return cls(**{**found, **settings})
+            if per_process is not None:
+                found["per_process"] = per_process
+        by_variable = {k: v for k, v in _VARIABLES.items() if k in found and k not in settings}
+        config = None
+        with collected(problems, by_variable):
+            config = cls(**{**found, **settings})
+        if config is None or problems:
+            raise ConfigError("\n".join(problems))
+        return config
+
+
+_VARIABLES = {"log_filter": "LOG_FILTER", "metrics_format": "METRICS_FORMAT"}
+_EMF_VARIABLES = {
+    "namespace": "METRICS_NAMESPACE (the service's name if unset)",
+    "dimensions": "METRICS_DIMENSIONS",
+}
 
 
 class _Telemetry:
@@ -172,9 +187,7 @@ class _Telemetry:
                 name="logs",
                 mark_dropped=(pretty if log_pretty else json).mark_dropped,
             )
-            self.metrics_sink = QueueSink(
-                metrics_target, name="metrics", mark_dropped=self.format.mark_dropped
-            )
+            self.metrics_sink = QueueSink(metrics_target, name="metrics")
             self.schema = self._schema_file()
             main = metrics.Destination(
                 self.format,
@@ -185,6 +198,8 @@ class _Telemetry:
                     config.announce_schema and config.telemetry_dir is None and not metrics_pretty
                 ),
             )
+            if problems := problems_of_classes([main, *config.destinations]):
+                raise ConfigError("\n".join(problems))
             metrics.attach([main, *config.destinations])
             undo.callback(metrics.detach)
             self.bridge = _bridge(config.runtime)
@@ -200,7 +215,7 @@ class _Telemetry:
         if directory is None:
             return None
         return Document(
-            directory / schema.FILE_NAME,
+            Path(directory) / schema.FILE_NAME,
             lambda text: schema.merged(text, self.config.service, tuple(self._plans)),
         )
 
@@ -251,6 +266,7 @@ class _Telemetry:
         found = {
             "metrics": records,
             "metrics_sink": asdict(self.metrics_sink.statistics()),
+            **{f"destination_{n}": d.counts() for n, d in enumerate(self.config.destinations, 1)},
             "logs": asdict(self.pipeline.statistics()),
             "logs_sink": asdict(self.log_sink.statistics()),
         }
@@ -295,7 +311,10 @@ class TelemetryGuard:
         return self._telemetry.close(timeout)
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """Return every counter: of `metrics`, `metrics_sink`, `logs`, `logs_sink`, `runtime`."""
+        """Return every counter: of `metrics`, `metrics_sink`, `logs`, `logs_sink`, `runtime`.
+
+        Of further destinations, sink and format together, as `destination_1` and so on.
+        """
         return self._telemetry.statistics()
 
     def watch_loop(
@@ -345,7 +364,8 @@ def init_telemetry(config: TelemetryConfig) -> TelemetryGuard:
     `TelemetryConfig.runtime` the thread that samples is started.
 
     Raises:
-        ConfigError: The directory cannot be written; nothing was started.
+        ConfigError: The directory cannot be written, or a record class that is defined already does
+            not suit a format, as where dimension sets become too large; nothing was started.
         RuntimeError: Telemetry is running already in this process.
     """
     telemetry = _Telemetry(config)
@@ -437,12 +457,16 @@ _LOSSES = (
     ("logs", ("lost",)),
     ("logs_sink", ("dropped",)),
 )
+_LOST_THERE = ("dropped", "encode_errors", "oversize")
 
 
 def _losses(statistics: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Return each count of something lost, as `part.name`."""
+    others = [(part, _LOST_THERE) for part in statistics if part.startswith("destination_")]
     return {
-        f"{part}.{name}": statistics[part].get(name, 0) for part, names in _LOSSES for name in names
+        f"{part}.{name}": statistics[part].get(name, 0)
+        for part, names in (*_LOSSES, *others)
+        for name in names
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph._base.env import read_bool, read_text
+from tachograph._base.env import collected, read_bool, read_text
 
 
 def test_a_blank_variable_is_unset() -> None:
@@ -35,3 +35,16 @@ def test_other_words_are_refused() -> None:
     """The message names the variable and what it may hold."""
     with pytest.raises(ValueError, match="A: expected one of true, false"):
         read_bool("A", {"A": "maybe"})
+
+
+def test_problems_are_collected_by_variable() -> None:
+    """Each line of an error, its field renamed where a variable fills it; others pass."""
+    problems: list[str] = []
+    with collected(problems, {"size": "SIZE"}):
+        raise ValueError("size: too small.\nname: too long.")
+    with collected(problems):
+        pass
+    with pytest.raises(KeyError), collected(problems):
+        raise KeyError("size")
+
+    assert ["SIZE: too small.", "name: too long."] == problems

@@ -69,6 +69,39 @@ def test_a_mistake_is_shown_in_its_place(events: Ask, make_line: Line) -> None:
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM Order",
+        "from order",
+        "FROM Order WHERE Duration > 1 ORDER BY Duration",
+        "SELECT Order.Duration FROM Order",
+    ],
+)
+def test_a_record_named_like_a_word_of_sql(events: Ask, make_line: Line, sql: str) -> None:
+    """The message shows how to quote it, and that works."""
+    found = events(make_line("Order", Duration=1), make_line("Join", Duration=2))
+    with pytest.raises(CommandError) as caught:
+        found.query(sql)
+    with pytest.raises(CommandError, match='to mean the record, quote it: "Join"') as join:
+        found.query("FROM Join WHERE Duration > 1")
+
+    assert 'to mean the record, quote it: "Order".' in str(caught.value)
+    assert '"Order"' not in str(join.value)
+    assert [(1,)] == found.query('SELECT Duration FROM "Order"').rows
+
+
+def test_a_column_named_like_a_word_of_sql(events: Ask, make_line: Line) -> None:
+    """Likewise; a question that is wrong elsewhere gets no such advice."""
+    found = events(make_line("Job", group="a"))
+    with pytest.raises(CommandError, match='to mean the column, quote it: "group"'):
+        found.query("SELECT group FROM Job")
+    with pytest.raises(CommandError) as caught:
+        found.query('SELEC "group" FROM Job')
+
+    assert "quote it" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "sql", ["", "-- nothing", "SELECT 1; SELECT 2", "CREATE TABLE t (a int)", "DROP VIEW A"]
 )
 def test_only_one_select_is_a_question(events: Ask, make_line: Line, sql: str) -> None:

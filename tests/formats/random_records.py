@@ -72,6 +72,7 @@ def records(draw: st.DrawFn) -> tuple[RecordPlan, tuple[Any, ...], Notes | None]
         if taken & {name, *suffixed}:
             continue
         taken |= {name, *suffixed}
+        many = type_ in ("distribution", "summary", "histogram")
         metric = kind == "metric"
         fields.append(
             FieldPlan(
@@ -80,11 +81,11 @@ def records(draw: st.DrawFn) -> tuple[RecordPlan, tuple[Any, ...], Notes | None]
                 kind,
                 type_,
                 draw(st.sampled_from([None, "Bytes", "Parsecs"])) if metric else None,
-                True,
+                many or draw(st.integers(0, 4)) > 0,
                 dimensions=draw(dims) if metric else (),
                 high_resolution=metric and draw(st.booleans()),
                 log_only=metric and draw(st.integers(0, 9)) == 0,
-                suffixed=suffixed if type_ in ("distribution", "summary", "histogram") else (),
+                suffixed=suffixed if many else (),
             )
         )
         values.append(draw(st.one_of(st.none(), VALUES[kind, type_])))
@@ -103,6 +104,9 @@ def records(draw: st.DrawFn) -> tuple[RecordPlan, tuple[Any, ...], Notes | None]
             [
                 None,
                 Notes(rate=0.3, weight=3),
+                Notes(rate=1.0),
+                Notes(rate=2.0**-40, weight=2**40),
+                Notes(rate=0.001, weight=1000, errors=("x: y",)),
                 Notes(errors=("x: y",), incomplete=("a",)),
                 Notes(extra=(("extra 1", 5), ("timestamp", "x"))),
             ]

@@ -7,20 +7,83 @@ from typing import Any
 
 import pytest
 
+from tachograph._base.clock import clock
+from tachograph._base.ratelimit import reset_once
 from tachograph.errors import ConfigError
 from tachograph.formats.cloudwatch import Directive, EmfConfig
 from tachograph.formats.emf import Emf
-from tachograph.formats.plan import Summary
+from tachograph.formats.plan import RecordPlan, Summary
 
 from .test_emf import S, encode, metric, text
 
+OWN = [f"n{n}" for n in range(16)]
+CONFIGURED = [f"c{n}" for n in range(16)]
 
-def test_a_set_of_more_than_thirty_dimensions_is_refused() -> None:
-    """Configured and own names together [SP-10]."""
-    names = [f"n{n}" for n in range(16)]
 
-    with pytest.raises(ConfigError, match="make a set of 32; CloudWatch takes 30"):
-        encode([(text(n), "x") for n in names], sets=[names], dimensions=[[f"c{n}" for n in names]])
+@pytest.fixture(autouse=True)
+def _warned_anew() -> None:
+    """What an earlier test was warned of is said again."""
+    reset_once()
+
+
+@pytest.mark.parametrize("native", [False, None])
+def test_sets_of_more_than_thirty_dimensions_are_left_out(
+    caplog: pytest.LogCaptureFixture, native: bool | None
+) -> None:
+    """Configured and own names together; the others stay, no record is lost [SP-10]."""
+    fields = (metric("a"), *map(text, OWN))
+    plan = RecordPlan("Wide", "", fields, (tuple(OWN), tuple(OWN[:2])))
+    config = EmfConfig(
+        namespaces=["A"],
+        dimensions=[CONFIGURED, []],
+        globals=dict.fromkeys(CONFIGURED, "x"),
+    )
+    emf = Emf(config, native=native)
+    found = [json.loads(emf.encoder(plan)(clock.time_ns(), (1, *OWN), None)) for _ in range(2)]
+
+    (directive,) = found[0]["_aws"]["CloudWatchMetrics"]
+    assert [[*CONFIGURED, *OWN[:2]], OWN, OWN[:2]] == directive["Dimensions"]
+    assert [{"Name": "a"}] == directive["Metrics"]
+    assert {**dict(zip(OWN, OWN, strict=True)), "a": 1}.items() <= found[1].items()
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert told == (
+        "Left out of every record: Wide: 16 configured dimensions, 16 of the class make a set of "
+        "32; CloudWatch takes 30. Take some away in `dimensions=` of either."
+    )
+    assert 0 == emf.tally.dimensionless
+
+
+@pytest.mark.parametrize("native", [False, None])
+def test_a_record_whose_only_set_is_too_large_makes_no_metric(native: bool | None) -> None:
+    """It is still a line of the log, and counted [SP-10]."""
+    plan = RecordPlan("Wide", "", (metric("a"), *map(text, OWN)), (tuple(OWN),))
+    emf = Emf(EmfConfig(namespaces=["A"], dimensions=[CONFIGURED]), native=native)
+    found = json.loads(emf.encoder(plan)(clock.time_ns(), (1, *OWN), None))
+
+    assert [] == found["_aws"]["CloudWatchMetrics"]
+    assert 1 == found["a"]
+    assert (1, 1) == (emf.tally.oversized_sets, emf.tally.dimensionless)
+
+
+def test_dimensions_of_a_metric_count_too() -> None:
+    """Its own line leaves out what is too large with them; the others keep it [SP-10]."""
+    kinds = tuple((f"k{n}", "x") for n in range(15))
+    fields = (metric("a", dimensions=kinds), metric("b"))
+    emf = Emf(
+        EmfConfig(
+            namespaces=["A"],
+            dimensions=[CONFIGURED, []],
+            globals=dict.fromkeys(CONFIGURED, "x"),
+        )
+    )
+    plan = RecordPlan("Wide", "", fields)
+    own, base = emf.encoder(plan)(clock.time_ns(), (1, 2), None).splitlines()
+    sets = [json.loads(x)["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for x in (own, base)]
+
+    assert [[[name for name, _ in kinds]], [CONFIGURED, []]] == sets
+    assert [
+        "16 configured dimensions, 0 of the class and 15 of its metric `a` make a set of 31"
+    ] == [problem.partition(": ")[2].partition(";")[0] for problem in emf.problems(plan)]
 
 
 def test_lines_by_dimensions_of_a_metric() -> None:

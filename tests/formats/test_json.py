@@ -6,6 +6,7 @@ import enum
 import inspect
 import json
 import math
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,7 +20,10 @@ from hypothesis import strategies as st
 
 import tachograph as tg
 from tachograph._core import native as core
+from tachograph.formats.cloudwatch import EmfConfig
+from tachograph.formats.emf import Emf
 from tachograph.formats.json import FlatJson, mark_dropped
+from tachograph.formats.nested import NestedJson
 from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
 
 START = 1_705_312_800_000_000_000
@@ -118,6 +122,54 @@ def test_a_bad_value_costs_its_field_only(values: dict[str, Any], error: str) ->
     assert found["Ratio"] == 1.5
     assert found["_errors"] == [error]
     assert flat.tally.encode_errors == 1
+
+
+class Whole(tg.WideEvent):
+    flag: bool = False
+    count: int = 0
+    ratio: float = 0.0
+    price: Decimal = Decimal(0)
+    text: str = ""
+    colour: Colour = Colour.DARK_RED
+    moment: datetime = datetime(2024, 1, 1, tzinfo=UTC)
+    key: UUID = UUID(int=0)
+    path: Path = Path("/")
+    tags: list[str] = tg.metric(default_factory=list)
+    status: int = tg.metric(0, as_property=True)
+
+
+@pytest.mark.parametrize("field", Whole.__wide_event__.fields, ids=lambda f: f.emitted)
+@pytest.mark.parametrize("native", [False, None])
+def test_nothing_is_told_where_something_was_promised(
+    field: FieldPlan, native: bool | None
+) -> None:
+    """None in a field that is not optional is a value of the wrong type, in every format."""
+    plan = RecordPlan("Whole", "", (field,))
+    emf = Emf(EmfConfig(namespaces=["A"]), native=native)
+    for format_ in (FlatJson(native=native), emf, NestedJson()):
+        found = json.loads(format_.encoder(plan)(START, (None,), None))
+        (error,) = found.get("properties", found)["_errors"]
+
+        assert re.fullmatch(rf"{field.emitted}: expected \w+, got NoneType", error)
+        assert 1 == format_.tally.encode_errors
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        Notes(incomplete=("handler",)),
+        Notes(errors=("size: ValueError: broken",)),
+    ],
+)
+@pytest.mark.parametrize("native", [False, None])
+def test_what_is_told_already_is_not_told_twice(notes: Notes, native: bool | None) -> None:
+    """A late child has no values, and a field that failed at its close has its own reason."""
+    plan = RecordPlan("Late", "", (FieldPlan("handler.size", "size", "metric", "int"),))
+    flat = FlatJson(native=native)
+    found = json.loads(flat.encoder(plan)(START, (None,), notes))
+
+    assert list(notes.errors) == found.get("_errors", [])
+    assert 0 == flat.tally.encode_errors
 
 
 def test_nan_leaves_its_key_out_and_is_counted() -> None:

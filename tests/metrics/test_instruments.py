@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import tachograph as tg
-from tachograph.testing import FakeClock, capture_events
+from tachograph.formats.json import FlatJson
+from tachograph.metrics import Destination, attach, detach, statistics
+from tachograph.sinks import QueueSink
+from tachograph.testing import FakeClock, capture_events, strict
 
 
 class Job(tg.WideEvent):
@@ -197,3 +202,98 @@ def test_the_timestamp_is_the_start_of_the_scope() -> None:
         time.advance(5)
 
     assert events.one(Job)["timestamp"] == "2024-01-15T10:00:00.000000Z"
+
+
+class Discarding:
+    """A target that keeps nothing."""
+
+    def write(self, block: bytes) -> int:
+        return len(block)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Measured(tg.WideEvent):
+    watch = tg.stopwatch()
+    rows = tg.distribution()
+    size = tg.mean()
+    took = tg.histogram()
+
+
+def measured() -> Measured:
+    """Return a record that was emitted with something in each instrument."""
+    with Measured() as record:
+        with record.watch:
+            pass
+        for many in (record.rows, record.size, record.took):
+            many.add(1)
+    return record
+
+
+LATE: dict[str, tuple[Callable[[Measured], Any], str]] = {
+    "with": (lambda r: r.watch.__enter__(), "A stopwatch was started"),
+    "start": (lambda r: r.watch.start(), "A stopwatch was started"),
+    "clear": (lambda r: r.watch.clear(), "A stopwatch was cleared"),
+    "distribution": (lambda r: r.rows.add(2), "An observation was added"),
+    "mean": (lambda r: r.size.add(2), "An observation was added"),
+    "histogram": (lambda r: r.took.add(2, 3), "An observation was added"),
+    "merge": (lambda r: r.took.merge(tg.metrics.Histogram()), "Observations were added"),
+}
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("case", LATE)
+def test_what_is_measured_too_late_is_counted(direct: bool, case: str) -> None:
+    """By either way to the line, and it raises in strict mode."""
+    use, what = LATE[case]
+    sink = QueueSink(Discarding(), name="late")
+    sampler = None if direct else tg.Sampling(1.0)
+    attach([Destination(FlatJson(), sink, sampler=sampler)])
+    try:
+        record, other = measured(), measured()
+    finally:
+        detach()
+        sink.close()
+    before = statistics.late_writes
+    use(record)
+    counted = statistics.late_writes - before
+    with strict(), pytest.raises(RuntimeError, match=f"{what} after the record was emitted"):
+        use(other)
+
+    assert 1 == counted
+
+
+def test_an_instrument_that_was_kept_knows_that_it_is_too_late() -> None:
+    """It need not be reached through the record."""
+    with capture_events(), Measured() as record:
+        rows, watch = record.rows, record.watch
+        rows.add(1)
+        opened = [watch.start() for _ in range(3)]
+    before = statistics.late_writes
+    rows.add(2)
+    with watch:
+        pass
+    span = watch.start()
+    counted = statistics.late_writes - before
+    for late in (span.stop, span.discard, opened[0].stop):  # it ended what was begun in time
+        late()
+    unchanged = statistics.late_writes - before
+    opened[1].discard()
+    opened[2].overwrite()
+
+    assert (3, 3, 5) == (counted, unchanged, statistics.late_writes - before)
+    assert 3 == watch.spans
+
+
+def test_reading_after_the_emission_is_no_mistake() -> None:
+    """Values stay as they were emitted."""
+    with capture_events():
+        record = measured()
+    before = statistics.late_writes
+
+    assert (1,) == record.rows.close()
+    assert 1 == record.watch.spans
+    assert record.watch.elapsed_ns(0) is not None
+    assert before == statistics.late_writes

@@ -122,6 +122,41 @@ def test_an_assigned_outcome_is_an_error() -> None:
         assert 1 == Sampling(1e-9).decide(record, error=None, duration_ns=0)
 
 
+class Step(tg.WideEvent):
+    ended = tg.outcome()
+
+
+class Flow(tg.WideEvent):
+    result = tg.outcome()
+    plain: tg.Outcome = tg.Outcome.OK
+    step: Step = tg.slot()
+    last: Step = tg.slot(flatten=True, prefix="last")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"), [(tg.Outcome.ERROR, 1), (tg.Outcome.OK, 0), (None, 0)]
+)
+@pytest.mark.parametrize("path", ["result", "plain", "step.ended", "last.ended"])
+def test_an_outcome_is_found_by_what_it_is(
+    path: str, outcome: tg.Outcome | None, expected: int
+) -> None:
+    """Whatever its name, and in a child, whose fields are the record's too."""
+    with capture_events(), Flow() as record:
+        *above, name = path.split(".")
+        if outcome is not None:
+            setattr(getattr(record, above[0]) if above else record, name, outcome)
+
+        assert expected == Sampling(1e-9).decide(record, error=None, duration_ns=0)
+
+
+def test_a_lost_child_is_no_error() -> None:
+    """What stands in its place has no outcome; the record is drawn as any."""
+    record: Any = Flow()
+    record.step = None
+
+    assert 0 == Sampling(1e-9).decide(record, error=None, duration_ns=0)
+
+
 def test_a_cancelled_record_is_no_error() -> None:
     """Cancelled by the client, it is as good as any."""
     error = asyncio.CancelledError()

@@ -66,8 +66,8 @@ def blank_dimension(job: Any) -> None:
     job.region = " "
 
 
-def absent_dimension(job: Any) -> None:
-    """A dimension that is not there, though it is not optional."""
+def absent_value(job: Any) -> None:
+    """Nothing, though the field is not optional."""
     job.region = None
 
 
@@ -77,8 +77,8 @@ CASES: list[tuple[Callable[[Any], None], str, dict[str, Any]]] = [
     (mixed_units, "waits: promised `Milliseconds`, got `Bytes`", {"waits": [3]}),
     (text_among_numbers, "waits: expected a number, got str", {"waits": [3]}),
     (taken_name, "size: the name is taken", {"size": 0}),
-    (blank_dimension, "region: a dimension has no value here", {"region": " "}),
-    (absent_dimension, "region: a dimension has no value here", {"region": None}),
+    (blank_dimension, "region: a dimension is blank here", {"region": " "}),
+    (absent_value, "region: expected str, got NoneType", {"region": None}),
 ]
 
 
@@ -108,7 +108,7 @@ def test_production_salvages(
     found = json.loads(line)
 
     assert salvaged == {name: found.get(name) for name in salvaged}
-    # A dimension without a value is a matter of EMF, which leaves its sets out and counts.
+    # A blank dimension is a matter of EMF, which leaves its sets out and counts.
     assert ([] if "dimension" in problem else [problem]) == found.get("_errors", [])
 
 

@@ -130,7 +130,8 @@ sink = QueueSink(Target(), name="twins")
 emf = Emf(EmfConfig(namespaces=["A", "B"], dimensions=[[], ["service_name"]],
                     globals={"service_name": "twins"}))
 format = emf if int(sys.argv[1]) % 2 else FlatJson({"service_name": "twins"})
-attach([Destination(format, sink)])
+sampler = tg.Sampling(0.3, seed=1) if int(sys.argv[1]) % 3 == 0 else None
+attach([Destination(format, sink, sampler=sampler)])
 with FakeClock() as clock:
     for number in range(int(sys.argv[2])):
         try:
@@ -179,7 +180,7 @@ def play(seed: int, *, pure: bool) -> tuple[bytes, dict[str, int]]:
 @pytest.mark.skipif(native is None, reason="the native core is not built")
 @pytest.mark.parametrize("seed", range(6))
 def test_the_twins_write_the_same_bytes(seed: int) -> None:
-    """Random classes with random values, right and wrong ones: the same lines and counts."""
+    """Random classes and values, right and wrong, sampled or not: the same lines and counts."""
     lines, counts = play(seed, pure=False)
     twin_lines, twin_counts = play(seed, pure=True)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-__all__ = ["read_bool", "read_text"]
+__all__ = ["collected", "read_bool", "read_text"]
 
 _TRUE = frozenset(("t", "true", "1", "y", "yes", "on"))
 _FALSE = frozenset(("f", "false", "0", "n", "no", "off"))
@@ -33,3 +34,20 @@ def read_bool(name: str, environ: Mapping[str, str] | None = None) -> bool | Non
         return False
     msg = f"{name}: expected one of true, false, yes, no, on, off, 1, 0, got {text!r}."
     raise ValueError(msg)
+
+
+@contextlib.contextmanager
+def collected(problems: list[str], variables: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Add what a `ValueError` of the block says to *problems* instead of raising it.
+
+    Args:
+        problems: Receives its lines.
+        variables: For lines that begin with a field's name and a colon: the variable to name
+            instead.
+    """
+    try:
+        yield
+    except ValueError as error:
+        for line in str(error).splitlines():
+            field, colon, rest = line.partition(":")
+            problems.append(f"{(variables or {}).get(field, field)}{colon}{rest}")

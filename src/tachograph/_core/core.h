@@ -77,6 +77,7 @@ typedef struct {
     long long total_ns;
     long long running;
     long long started;
+    int over; /* whether its record has taken the sum */
 } Stopwatch;
 
 typedef struct {
@@ -90,6 +91,7 @@ extern PyTypeObject counter_type, stopwatch_type, span_type, timer_type, instrum
 void counter_add(Counter *self, long long amount);
 /* 0: it was never started. */
 int stopwatch_elapsed(Stopwatch *self, long long now_ns, long long *elapsed_ns);
+PyObject *core_on_late(PyObject *module, PyObject *callback);
 long long timer_elapsed(Timer *self, long long now_ns);
 
 /* pipe.c */

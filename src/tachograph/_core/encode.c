@@ -81,12 +81,8 @@ static int put_written(Buffer *b, PyObject *value, const Field *field)
     return done;
 }
 
-static inline int put_field(Buffer *b, PyObject *value, const Field *field)
+static inline int put_value(Buffer *b, PyObject *value, const Field *field)
 {
-    if (value == Py_None && field->optional)
-        return 1;
-    if (!put_padded(b, field->key, field->key_length))
-        return 0;
     int done = 0;
     switch (field->kind) {
     case STR:
@@ -123,6 +119,26 @@ static inline int put_field(Buffer *b, PyObject *value, const Field *field)
     return done || !b->python ? done : put_written(b, value, field);
 }
 
+static inline int put_field(Buffer *b, PyObject *value, const Field *field)
+{
+    if (value == Py_None && field->optional)
+        return 1;
+    return put_padded(b, field->key, field->key_length) ? put_value(b, value, field) : 0;
+}
+
+/* A metric that stands for so many observations. */
+static int put_observed(Buffer *b, PyObject *value, const Field *field, long long weight)
+{
+    if (value == Py_None && field->optional)
+        return 1;
+    if (!put_padded(b, field->key, field->key_length) || !put(b, "{\"Values\":[", 11))
+        return 0;
+    int done = put_value(b, value, field);
+    if (done <= 0)
+        return done;
+    return put(b, "],\"Counts\":[", 12) && put_decimal(b, weight) && put(b, "]}", 2);
+}
+
 /* One field of a record whose scope has ended without an error. */
 static inline int put_source(Buffer *b, Record *holder, const Source *source, const Field *field,
                       long long now_ns)
@@ -141,8 +157,10 @@ static inline int put_source(Buffer *b, Record *holder, const Source *source, co
         return put_padded(b, field->key, field->key_length) &&
                put_duration(b, ns, field->unit_ns);
     case READ_STOPWATCH:
-        if (*place == NULL || !Py_IS_TYPE(*place, &stopwatch_type) ||
-            !stopwatch_elapsed((Stopwatch *)*place, now_ns, &ns))
+        if (*place == NULL || !Py_IS_TYPE(*place, &stopwatch_type))
+            return 1;
+        ((Stopwatch *)*place)->over = 1;
+        if (!stopwatch_elapsed((Stopwatch *)*place, now_ns, &ns))
             return 1;
         return put_padded(b, field->key, field->key_length) &&
                put_duration(b, ns, field->unit_ns);
@@ -172,7 +190,40 @@ typedef struct {
     long long time_ns;
     int node; /* the last one looked at, and what holds its slots */
     Record *holder;
+    PyObject *rate;   /* a sampler's; or NULL */
+    long long weight; /* how many records this one stands for */
 } Reader;
+
+/* Take what the notes of a record say if it is no more than a sampler's rate and weight. */
+static int take_notes(Reader *reader, PyObject *notes)
+{
+    if (notes == Py_None)
+        return 1;
+    enum { RATE = 3, WEIGHT, SIZE }; /* of Notes in formats/plan.py; what comes before are tuples */
+    if (!PyTuple_Check(notes) || PyTuple_GET_SIZE(notes) != SIZE)
+        return 0;
+    for (Py_ssize_t i = 0; i < RATE; i++) {
+        PyObject *told = PyTuple_GET_ITEM(notes, i);
+        if (!PyTuple_CheckExact(told) || PyTuple_GET_SIZE(told) != 0)
+            return 0;
+    }
+    PyObject *weight = PyTuple_GET_ITEM(notes, WEIGHT);
+    reader->rate = PyTuple_GET_ITEM(notes, RATE);
+    if (!PyFloat_CheckExact(reader->rate) || !PyLong_CheckExact(weight))
+        return 0;
+    int overflow;
+    reader->weight = PyLong_AsLongLongAndOverflow(weight, &overflow);
+    return !overflow && reader->weight > 0;
+}
+
+static int put_end(Buffer *b, const Reader *reader)
+{
+    if (reader->rate != NULL &&
+        !(put(b, ",\"_weight\":", 11) && put_decimal(b, reader->weight) &&
+          put(b, ",\"_rate\":", 9) && put_float(b, reader->rate) > 0))
+        return 0;
+    return put(b, "}\n", 2);
+}
 
 static Record *holder_of(Reader *reader, const Source *source)
 {
@@ -236,7 +287,7 @@ static int write_flat(Encoder *self, Reader *reader, Buffer *b)
         if (done <= 0)
             return done;
     }
-    return put(b, "}\n", 2);
+    return put_end(b, reader);
 }
 
 /* A dimension needs a value of 1 to 1,024 characters that is not blank. */
@@ -309,7 +360,10 @@ static int write_emf(Encoder *self, Reader *reader, Buffer *b)
             return 0;
         Py_ssize_t i = emf->order[m];
         const char *start = b->at;
-        int done = put_at(b, reader, self, i);
+        int done = reader->rate == NULL || m >= emf->metrics
+                       ? put_at(b, reader, self, i)
+                       : put_observed(b, PyTuple_GET_ITEM(reader->values, i), &self->fields[i],
+                                      reader->weight);
         if (done <= 0)
             return done;
         for (Py_ssize_t d = 0; d < emf->needed_count; d++)
@@ -319,7 +373,7 @@ static int write_emf(Encoder *self, Reader *reader, Buffer *b)
     }
     if (emf->metrics == self->count && !put(b, BYTES(emf->middle)))
         return 0;
-    return put(b, "}\n", 2);
+    return put_end(b, reader);
 }
 
 static int write_line(Encoder *self, Reader *reader, Buffer *b)
@@ -337,12 +391,12 @@ static PyObject *encode(PyObject *callable, PyObject *const *args, size_t nargsf
     PyObject *values = args[1];
     int overflow = 0;
     long long time_ns = PyLong_Check(args[0]) ? PyLong_AsLongLongAndOverflow(args[0], &overflow) : -1;
-    if (args[2] == Py_None && !overflow && time_ns >= 0 && PyTuple_CheckExact(values) &&
+    Reader reader = {.values = values, .time_ns = time_ns};
+    if (take_notes(&reader, args[2]) && !overflow && time_ns >= 0 && PyTuple_CheckExact(values) &&
         PyTuple_GET_SIZE(values) == self->count && is_in_window(self, time_ns)) {
         char line[CAPACITY];
         Py_ssize_t room = self->limit < CAPACITY - SLACK ? self->limit : CAPACITY - SLACK;
         Buffer b = {line, line + room, 1};
-        Reader reader = {.values = values, .time_ns = time_ns};
         int done = write_line(self, &reader, &b);
         if (done > 0)
             return PyBytes_FromStringAndSize(line, b.at - line);

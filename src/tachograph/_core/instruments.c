@@ -106,16 +106,34 @@ int stopwatch_elapsed(Stopwatch *self, long long now_ns, long long *elapsed_ns)
     return self->started != 0;
 }
 
-/* Returns -1 with an exception set when the clock failed. */
+static PyObject *on_late; /* called with what was done to a record that is over */
+
+PyObject *core_on_late(PyObject *module, PyObject *callback)
+{
+    Py_XSETREF(on_late, Py_NewRef(callback));
+    Py_RETURN_NONE;
+}
+
+/* Count it; 0, or -1 with an exception set in strict mode. */
+static int late(const char *what)
+{
+    PyObject *done = on_late == NULL ? Py_NewRef(Py_None) : PyObject_CallFunction(on_late, "s", what);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* 1: begun; 0: too late, which was counted; -1: an exception is set. */
 static int stopwatch_begin(Stopwatch *self, long long *now_ns)
 {
+    if (self->over)
+        return late("A stopwatch was started");
     *now_ns = core_monotonic_ns();
     if (*now_ns == -1 && PyErr_Occurred())
         return -1;
     self->total_ns -= *now_ns;
     self->running++;
     self->started++;
-    return 0;
+    return 1;
 }
 
 static int stopwatch_end(Stopwatch *self)
@@ -145,13 +163,13 @@ static PyObject *stopwatch_exit(PyObject *object, PyObject *const *args, Py_ssiz
 
 static PyObject *stopwatch_start(PyObject *object, PyObject *unused)
 {
-    long long now_ns;
+    long long now_ns = 0;
     Span *span = PyObject_New(Span, &span_type);
     if (span == NULL)
         return NULL;
     span->stopwatch = (Stopwatch *)Py_NewRef(object);
-    span->open = 1;
-    if (stopwatch_begin((Stopwatch *)object, &now_ns) < 0) {
+    span->open = stopwatch_begin((Stopwatch *)object, &now_ns);
+    if (span->open < 0) {
         Py_DECREF(span);
         return NULL;
     }
@@ -162,7 +180,10 @@ static PyObject *stopwatch_start(PyObject *object, PyObject *unused)
 static PyObject *stopwatch_clear(PyObject *object, PyObject *unused)
 {
     Stopwatch *self = (Stopwatch *)object;
-    self->total_ns = self->running = self->started = 0;
+    if (self->over && late("A stopwatch was cleared") < 0)
+        return NULL;
+    if (!self->over)
+        self->total_ns = self->running = self->started = 0;
     Py_RETURN_NONE;
 }
 
@@ -174,6 +195,12 @@ static PyObject *stopwatch_elapsed_ns(PyObject *object, PyObject *now)
     if (!stopwatch_elapsed((Stopwatch *)object, now_ns, &elapsed_ns))
         Py_RETURN_NONE;
     return PyLong_FromLongLong(elapsed_ns);
+}
+
+static PyObject *stopwatch_close_ns(PyObject *object, PyObject *now)
+{
+    ((Stopwatch *)object)->over = 1;
+    return stopwatch_elapsed_ns(object, now);
 }
 
 static PyObject *stopwatch_spans(PyObject *object, void *unused)
@@ -189,6 +216,8 @@ static PyMethodDef stopwatch_methods[] = {
     {"clear", stopwatch_clear, METH_NOARGS, "Forget every span, the open ones too."},
     {"elapsed_ns", stopwatch_elapsed_ns, METH_O,
      "Return the sum of all spans in nanoseconds, open ones until then; None if none."},
+    {"close_ns", stopwatch_close_ns, METH_O,
+     "Do as `elapsed_ns`, for the last time: what is measured later is counted as too late."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -225,7 +254,11 @@ static PyObject *span_discard(PyObject *object, PyObject *unused)
 {
     Span *self = (Span *)object;
     Stopwatch *watch = self->stopwatch;
-    if (self->open && watch->running) {
+    if (self->open && watch->over) {
+        self->open = 0;
+        if (late("A span was discarded") < 0)
+            return NULL;
+    } else if (self->open && watch->running) {
         self->open = 0;
         watch->total_ns += self->started_ns;
         watch->running--;
@@ -237,7 +270,11 @@ static PyObject *span_discard(PyObject *object, PyObject *unused)
 static PyObject *span_overwrite(PyObject *object, PyObject *unused)
 {
     Span *self = (Span *)object;
-    if (self->open) {
+    if (self->open && self->stopwatch->over) {
+        self->open = 0;
+        if (late("A stopwatch was overwritten") < 0)
+            return NULL;
+    } else if (self->open) {
         long long now_ns = core_monotonic_ns();
         if (now_ns == -1 && PyErr_Occurred())
             return NULL;

@@ -12,6 +12,7 @@ static PyMethodDef functions[] = {
     {"write_ready", core_write_ready, METH_VARARGS,
      "Write what goes of a block to a descriptor, waiting some milliseconds at most."},
     {"emitted", core_emitted, METH_NOARGS, "Return how many lines went straight to a queue."},
+    {"on_late", core_on_late, METH_O, "Call a function with what is done to a record too late."},
     {NULL, NULL, 0, NULL},
 };
 

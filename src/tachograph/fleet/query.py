@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tachograph.errors import CommandError
+from tachograph.fleet.database import identifier
 from tachograph.fleet.units import result_units
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def run(connection: DuckDBPyConnection, sql: str, views: Mapping[str, Sequence[C
         rows = cursor.fetchall()
         units = result_units(connection, sql, views)
     except duckdb.Error as error:
-        raise CommandError(_explained(error, views)) from error
+        words = _quotable(connection, sql, str(error), views)
+        raise CommandError(_explained(error, views) + words) from error
     columns = tuple(
         Column(column[0], str(column[1]), unit)
         for column, unit in zip(described, units or [None] * len(described), strict=True)
@@ -94,6 +96,30 @@ def _explained(error: duckdb.Error, views: Mapping[str, Sequence[Column]]) -> st
         )
     first = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", text.splitlines()[0])
     return f"{first.rstrip('.!')}.{place}"
+
+
+def _quotable(
+    connection: DuckDBPyConnection, sql: str, text: str, views: Mapping[str, Sequence[Column]]
+) -> str:
+    """Return how to write names in *sql* that SQL takes for words of its own, if it did not parse.
+
+    A name counts if it stands there as it is spelt, or if the parser stopped at it.
+    """
+    if not text.startswith("Parser Error"):
+        return ""
+    rows = connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()
+    keywords = {keyword for (keyword,) in rows}
+    stopped = re.search(r'at or near "([^"]+)"', text)
+    at = stopped[1].lower() if stopped else None
+    columns = [column.name for of in views.values() for column in of]
+    found = [
+        f"`{name}` is a word of SQL; to mean the {kind}, quote it: {identifier(name)}."
+        for kind, names in (("record", views), ("column", dict.fromkeys(columns)))
+        for name in names
+        if name.lower() in keywords
+        and (name.lower() == at or re.search(rf'(?<![\w"]){re.escape(name)}(?![\w"])', sql))
+    ]
+    return "\n\n" + "\n".join(found) if found else ""
 
 
 def _columns_like(name: str, text: str, views: Mapping[str, Sequence[Column]]) -> str:

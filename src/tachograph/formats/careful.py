@@ -16,7 +16,7 @@ from tachograph.formats.plan import FieldPlan, Notes
 from tachograph.formats.text import double, quote
 from tachograph.formats.values import MAX_ITEMS, MAX_TEXT, NotANumberError, list_text, text_of
 
-__all__ = ["Piece", "Tally", "extra_pieces", "fit", "pieces_of", "trailer"]
+__all__ = ["Piece", "Tally", "extra_pieces", "fit", "is_excused", "pieces_of", "trailer"]
 
 MAX_EXTRA = 32
 _SHORT_TEXT = 1_024
@@ -60,6 +60,7 @@ Writers = Sequence[tuple[FieldPlan, str, Callable[[Any], str]]]
 def pieces_of(
     writers: Writers,
     values: Sequence[Any],
+    notes: Notes,
     errors: list[str],
     truncated: list[str],
     tally: Tally,
@@ -67,7 +68,7 @@ def pieces_of(
     """Return the fields that can be written; add the others to *errors*, cuts to *truncated*."""
     pieces = []
     for (field, key, write), raw in zip(writers, values, strict=True):
-        if raw is None:
+        if raw is None and is_excused(field, notes):
             continue
         value = raw
         try:
@@ -91,6 +92,15 @@ def pieces_of(
         else:
             pieces.append(Piece(field.emitted, key, text, value))
     return pieces
+
+
+def is_excused(field: FieldPlan, notes: Notes) -> bool:
+    """Tell whether a field may be without a value: as declared, or the notes say why it is."""
+    return (
+        field.optional
+        or any(field.attribute.startswith(f"{path}.") for path in notes.incomplete)
+        or any(error.startswith(f"{field.emitted}: ") for error in notes.errors)
+    )
 
 
 def extra_pieces(

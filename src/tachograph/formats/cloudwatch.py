@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tachograph.errors import ConfigError
+from tachograph.formats.plan import RecordPlan
 from tachograph.formats.text import double, quote
 
 __all__ = [
@@ -162,23 +163,39 @@ class EmfConfig:
         )
 
     def sets(self, own: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-        """Return the configured sets, each with each of a record's *own* ones.
+        """Return the configured sets, each with each of a record's *own* ones, as far as they fit.
 
-        Raises:
-            ConfigError: A set would have more than 30 names.
+        `problems` says which do not.
         """
-        found: dict[tuple[str, ...], None] = {}
+        joined = (_joined(c, names) for c in self.dimensions for names in own or ((),))
+        return tuple(dict.fromkeys(names for names in joined if len(names) <= MAX_DIMENSIONS))
+
+    def problems(self, plan: RecordPlan) -> list[str]:
+        """Return a sentence for each set that is too large with those of a record class.
+
+        That is known before a record is written; one is written without them.
+        """
+        found: dict[str, None] = {}
+        own = {f.dimensions: f"metric `{f.emitted}`" for f in plan.fields if f.dimensions}
         for configured in self.dimensions:
-            for names in own or ((),):
-                joined = tuple(dict.fromkeys((*configured, *names)))
-                if len(joined) > MAX_DIMENSIONS:
-                    msg = (
-                        f"dimensions: {len(configured)} configured and {len(names)} of the record "
-                        f"make a set of {len(joined)}; CloudWatch takes {MAX_DIMENSIONS}."
-                    )
-                    raise ConfigError(msg)
-                found[joined] = None
-        return tuple(found)
+            for names in plan.dimensions or ((),):
+                joined = _joined(configured, names)
+                for extra, whose in {(): "", **own}.items():
+                    size = len({*joined, *dict(extra)})
+                    if size <= MAX_DIMENSIONS:
+                        continue
+                    more = f" and {len(extra)} of its {whose}" if extra else ""
+                    found[
+                        f"{plan.name}: {len(configured)} configured dimensions, {len(names)} of "
+                        f"the class{more} make a set of {size}; CloudWatch takes "
+                        f"{MAX_DIMENSIONS}. Take some away in `dimensions=` of either."
+                    ] = None
+                    break
+        return list(found)
+
+
+def _joined(*sets: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for names in sets for name in names))
 
 
 def _problems_of_set(names: Sequence[Any]) -> list[str]:

@@ -18,10 +18,19 @@ from typing import Any
 from tachograph._base.clock import clock
 from tachograph._base.ratelimit import warn_once
 from tachograph._core import native as core
-from tachograph.formats.careful import Piece, Tally, extra_pieces, fit, pieces_of, trailer
+from tachograph.formats.careful import (
+    Piece,
+    Tally,
+    extra_pieces,
+    fit,
+    is_excused,
+    pieces_of,
+    trailer,
+)
 from tachograph.formats.cloudwatch import (
     MAX_DEFINITIONS,
     MAX_DIMENSION_VALUE,
+    MAX_DIMENSIONS,
     UNITS,
     WINDOW_NS,
     EmfConfig,
@@ -39,6 +48,8 @@ from tachograph.formats.values import NotANumberError, text_of, writer_of
 __all__ = ["Emf", "EmfTally"]
 
 _COUNT_MAX = 2**64 - 1
+_PART = f',"_id":"{"0" * 16}","_part":999,"_parts":999'
+# What a line that is one of several says besides, as long as it may get.
 
 
 @dataclass(slots=True)
@@ -46,12 +57,15 @@ class EmfTally(Tally):
     """What EMF could not write, or CloudWatch will not take.
 
     Attributes:
+        oversized_sets: Dimension sets of more than 30 names, of the classes met so far; records are
+            written without these.
         dimensionless: Lines whose every dimension set missed a value, so that no metric is made.
         non_ascii_dimensions: Dimension values that are not ASCII; what CloudWatch does is unknown.
         timestamp_out_of_window: Records older than two weeks or more than two hours ahead, whose
             metrics CloudWatch drops.
     """
 
+    oversized_sets: int = 0
     dimensionless: int = 0
     non_ascii_dimensions: int = 0
     timestamp_out_of_window: int = 0
@@ -77,11 +91,15 @@ class Emf:
         self.tally = EmfTally()
         """Counts of values that could not be written."""
 
+    def problems(self, plan: RecordPlan) -> list[str]:
+        """Return what is wrong between the configuration and a record class, as sentences."""
+        return self._config.problems(plan)
+
     def encoder(self, plan: RecordPlan) -> Callable[[int, tuple[Any, ...], Notes | None], bytes]:
         """Return the function that writes closed records of *plan*; it never raises.
 
-        Raises:
-            ConfigError: The record's dimension sets are too large with the configured ones.
+        Dimension sets that are too large with the configured ones are left out, which is counted
+        and warned of once.
         """
         encoder = _Encoder(self._config, plan, self.tally)
         if self._native and encoder.is_plain(plan):
@@ -96,6 +114,9 @@ class _Encoder:
         self._config = config
         self._tally = tally
         self._sets = config.sets(plan.dimensions)
+        if problems := config.problems(plan):
+            tally.oversized_sets += len(problems)
+            warn_once(f"emf sets {plan.name}", f"Left out of every record: {' '.join(problems)}")
         self._directives = [(directive, directive.text()) for directive in config.directives]
         is_metric = [field.kind == "metric" for field in plan.fields]
         self._metrics = [
@@ -146,7 +167,7 @@ class _Encoder:
         self._check_time(time_ns)
         metrics = self._observed(values, notes, errors)
         own = [values[i] for i in self._properties]
-        pieces = pieces_of(self._writers, own, errors, truncated, self._tally)
+        pieces = pieces_of(self._writers, own, notes, errors, truncated, self._tally)
         taken = self._taken | self._config.globals.keys()
         pieces += extra_pieces(notes.extra, taken, errors, self._tally)
         groups: dict[tuple[tuple[str, str], ...], list[Metric]] = {}
@@ -172,6 +193,7 @@ class _Encoder:
         metrics = [field for _, field, _ in self._metrics]
         return (
             not self._config.directives
+            and bool(self._sets)
             and wanted <= properties | fixed
             and all(name.isascii() and '"' not in quote(name)[1:-1] for name in wanted)
             and sum(not field.log_only for field in metrics) <= MAX_DEFINITIONS
@@ -200,7 +222,8 @@ class _Encoder:
             b"",
             fields,
             self.encode,
-            self._config.max_line,
+            # Whether a longer line is cut is for the careful one to say, which reckons with a part.
+            self._config.max_line - len(_PART),
             (
                 tuple(opens),
                 tuple(definitions),
@@ -228,7 +251,7 @@ class _Encoder:
         sampled = notes.rate is not None
         for index, field, write in self._metrics:
             value = values[index]
-            if value is None:
+            if value is None and is_excused(field, notes):
                 continue
             try:
                 if field.type in MANY:
@@ -301,7 +324,7 @@ class _Line:
         found = [
             (*(n for n in names if n not in extra), *extra)
             for names in encoder._sets
-            if usable.issuperset(names)
+            if usable.issuperset(names) and len({*names, *extra}) <= MAX_DIMENSIONS
         ]
         if not found:
             encoder._tally.dimensionless += 1
@@ -360,8 +383,7 @@ class _Line:
 
     def size(self, metrics: Sequence[Metric]) -> int:
         """Return the bytes of a line with these metrics, newline not included."""
-        part = ("0" * 16, 999, 999)  # as long as it may get
-        return len(self._text(self._with(metrics), part)) - 1
+        return len(self._text(self._with(metrics), None)) - 1 + len(_PART)
 
     def fitted(self, metrics: Sequence[Metric], part: tuple[str, int, int] | None) -> bytes:
         """Return the line, shortened if it is still too long."""

@@ -158,7 +158,7 @@ class FlatJson:
             errors = list(notes.errors)
             truncated: list[str] = []
             start = f'{{"timestamp":"{rfc3339(time_ns)}",{head}'
-            pieces = pieces_of(writers, values, errors, truncated, tally)
+            pieces = pieces_of(writers, values, notes, errors, truncated, tally)
             if notes.extra:
                 pieces += extra_pieces(notes.extra, taken, errors, tally)
 

@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tachograph._base.ratelimit import warn_once
-from tachograph.formats.careful import Piece, Tally, extra_pieces, fit, pieces_of, trailer
+from tachograph.formats.careful import (
+    Piece,
+    Tally,
+    extra_pieces,
+    fit,
+    is_excused,
+    pieces_of,
+    trailer,
+)
 from tachograph.formats.json import mark_dropped
 from tachograph.formats.observations import MANY, nested_value
 from tachograph.formats.plan import FieldPlan, Notes, RecordPlan
@@ -58,9 +66,9 @@ class NestedJson:
             notes = notes or Notes()
             errors, truncated = list(notes.errors), list[str]()
             head = f'{{"timestamp":{max(0, time_ns // 1_000_000)}'
-            measured = _measured(metrics, values, notes.weight, errors, tally)
+            measured = _measured(metrics, values, notes, errors, tally)
             own = [values[i] for i, _ in properties]
-            pieces = pieces_of(writers, own, errors, truncated, tally)
+            pieces = pieces_of(writers, own, notes, errors, truncated, tally)
             pieces += extra_pieces(notes.extra, taken, errors, tally)
             shortened = [*measured, *pieces]
 
@@ -107,17 +115,17 @@ _METRIC = object()
 def _measured(
     metrics: Sequence[tuple[int, FieldPlan, Callable[[Any], str]]],
     values: Sequence[Any],
-    weight: int,
+    notes: Notes,
     errors: list[str],
     tally: Tally,
 ) -> list[Piece]:
     pieces = []
     for index, field, write in metrics:
         value = values[index]
-        if value is None:
+        if value is None and is_excused(field, notes):
             continue
         try:
-            text = _members(field, value, write, weight)
+            text = _members(field, value, write, notes.weight)
         except Exception as error:  # noqa: BLE001 -- a bad value costs its field only
             tally.encode_errors += 1
             errors.append(f"{field.emitted}: {str(error)[:200] or type(error).__name__}")

@@ -208,7 +208,7 @@ def _duration(unit_ns: int) -> Callable[[Any], str]:
 
 def _through_text(to_text: Callable[[Any], str], expected: str) -> Callable[[Any], str]:
     def property_text(value: object) -> str:
-        if isinstance(value, str | bytes | int | float):
+        if value is None or isinstance(value, str | bytes | int | float):
             raise _wrong(expected, value)
         return quote(to_text(value))
 

@@ -23,6 +23,7 @@ from tachograph.metrics.direct import bind
 from tachograph.metrics.fields import InstrumentSpec, MetricSpec, TimestampSpec, metric, slot
 from tachograph.metrics.generate import careful_closer, constructor, has_state, scope_methods
 from tachograph.metrics.inert import done_class, inert_class
+from tachograph.metrics.instruments import Outcome
 from tachograph.metrics.life import finder
 from tachograph.metrics.names import STYLES
 from tachograph.metrics.plan import Traits, child_paths, closings, hidden
@@ -43,6 +44,7 @@ class RecordInfo:
         traits: What the class says about all its fields: style, prefix, dimensions, flags.
         done: The class that an emitted record becomes.
         close_carefully: Closes a record field by field.
+        outcomes: Where its outcomes are, its children's too: `outcome`, `handler.outcome`.
     """
 
     plan: RecordPlan
@@ -50,6 +52,7 @@ class RecordInfo:
     traits: Traits
     done: type
     close_carefully: Callable[..., tuple[tuple[Any, ...], Notes]]
+    outcomes: tuple[str, ...]
 
     @property
     def fields(self) -> tuple[FieldPlan, ...]:
@@ -231,7 +234,8 @@ def _compile(
     inert: Any = kind.__new__(kind)
     done = done_class(cls)
     children = child_paths(fields)
-    info = RecordInfo(plan, fields, traits, done, careful_closer(closing))
+    outcomes = tuple(f.attribute for f in plan.fields if Outcome.OK in (f.labels or ()))
+    info = RecordInfo(plan, fields, traits, done, careful_closer(closing), outcomes)
     by_path = {"": info}
     paths: dict[type, str] = {}
     for parent, attribute in children:

@@ -40,6 +40,10 @@ class _Observations:
         self.rejected: list[str] = []
         """Why values were left out; at most one reason a type, told in the record's `_errors`."""
 
+    def end(self) -> None:
+        """Take nothing more: what is added from now on is counted as too late."""
+        self.__class__ = _OVER.get(self.__class__, self.__class__)
+
     def _number(self, value: Any) -> float | None:
         """Return *value* as a number in the field's unit, or None for one that is none."""
         kind = value.__class__
@@ -199,6 +203,42 @@ class Distribution(_Observations):
         if self._folded is not None:
             return self._folded.close()
         return tuple(self._values) or None
+
+
+class _Over:
+    """What the three turn into when their record has taken the value.
+
+    By a change of class, so that adding costs nothing for the check.
+    """
+
+    __slots__ = ()
+
+    def add(self, value: Number, n: int = 1) -> None:
+        """Do nothing."""
+        statistics.late("An observation was added")
+
+    def merge(self, other: Histogram) -> None:
+        """Do nothing."""
+        statistics.late("Observations were added")
+
+
+class _OverMean(_Over, Mean):
+    __slots__ = ()
+
+
+class _OverHistogram(_Over, Histogram):
+    __slots__ = ()
+
+
+class _OverDistribution(_Over, Distribution):
+    __slots__ = ()
+
+
+_OVER: dict[type, type] = {
+    Mean: _OverMean,
+    Histogram: _OverHistogram,
+    Distribution: _OverDistribution,
+}
 
 
 def _value(index: int) -> float:

@@ -18,7 +18,7 @@ def done_class(cls: type) -> type:
     name = cls.__name__
 
     def __setattr__(self: object, attribute: str, value: object) -> None:  # noqa: N807
-        statistics.late(name, attribute)
+        statistics.late(f"{name}.{attribute} was assigned")
 
     return _variant(cls, {"__setattr__": __setattr__})
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from tachograph._base.clock import clock
 from tachograph._base.gil import CHANGES_ARE_WHOLE
 from tachograph._core import native
+from tachograph.metrics.statistics import statistics
 
 __all__ = ["Counter", "Outcome", "Span", "Stopwatch", "Timer", "outcome_of", "qualified_name"]
 
@@ -178,6 +179,32 @@ class Stopwatch:
             return self._total_ns + self._running * now_ns
         return self._total_ns
 
+    def close_ns(self, now_ns: int) -> int | None:
+        """Do as `elapsed_ns`, for the last time: what is measured later is counted as too late."""
+        self.__class__ = _Over  # pyright: ignore[reportAttributeAccessIssue]
+        return self.elapsed_ns(now_ns)
+
+
+class _Over(Stopwatch):
+    """What a stopwatch turns into when its record has taken the sum."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        statistics.late("A stopwatch was started")
+        return self
+
+    def start(self) -> Span:
+        """Return a span that measures nothing."""
+        statistics.late("A stopwatch was started")
+        span = Span(self, 0)
+        span._open = False  # noqa: SLF001
+        return span
+
+    def clear(self) -> None:
+        """Do nothing."""
+        statistics.late("A stopwatch was cleared")
+
 
 class Span:
     """One measurement of a stopwatch; ends once, by `stop`, `discard` or `overwrite`."""
@@ -198,7 +225,10 @@ class Span:
     def discard(self) -> None:
         """End the span as if it had never started."""
         watch = self._stopwatch
-        if self._open and watch._running:  # noqa: SLF001 -- a span is part of its stopwatch
+        if self._open and isinstance(watch, _Over):
+            self._open = False
+            statistics.late("A span was discarded")
+        elif self._open and watch._running:  # noqa: SLF001 -- a span is part of its stopwatch
             self._open = False
             watch._total_ns += self._started_ns  # noqa: SLF001
             watch._running -= 1  # noqa: SLF001
@@ -206,7 +236,10 @@ class Span:
 
     def overwrite(self) -> None:
         """Make this span the stopwatch's only one, and end it."""
-        if self._open:
+        if self._open and isinstance(self._stopwatch, _Over):
+            self._open = False
+            statistics.late("A stopwatch was overwritten")
+        elif self._open:
             self._open = False
             elapsed_ns = clock.monotonic_ns() - self._started_ns
             self._stopwatch.clear()

@@ -10,6 +10,7 @@ import atexit
 import contextvars
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, Protocol
 
 from tachograph._base.clock import clock
@@ -82,7 +83,8 @@ class Destination:
 
     Args:
         format: Makes an encoder for each record class, once.
-        sink: Takes the lines.
+        sink: Takes the lines. A `QueueSink` tells of lost ones as the format does, unless it was
+            given a `mark_dropped` of its own.
         on_first: Called with the plan when a class is first emitted here; for the schema file.
         sampler: Decides which records come here; None for all. Destinations that share one get the
             same records.
@@ -108,6 +110,21 @@ class Destination:
         self._write = sink.write
         self._on_first = on_first
         self._encoders: dict[RecordPlan, Callable[..., bytes]] = {}
+        mark = getattr(format, "mark_dropped", None)
+        accept = getattr(sink, "mark_dropped_by", None)
+        if mark is not None and accept is not None:
+            accept(mark)
+
+    def counts(self) -> dict[str, Any]:
+        """Return what its sink and its format count, as far as they do, by name."""
+        of_sink: object = getattr(self.sink, "statistics", dict)()
+        parts = (of_sink, getattr(self._format, "tally", None))
+        return {f.name: getattr(p, f.name) for p in parts if is_dataclass(p) for f in fields(p)}
+
+    def problems(self, plan: RecordPlan) -> list[str]:
+        """Return what its format finds wrong with a record class, as sentences."""
+        find: Callable[[RecordPlan], list[str]] | None = getattr(self._format, "problems", None)
+        return [] if find is None else find(plan)
 
     @property
     def global_names(self) -> Iterable[str]:
@@ -153,7 +170,7 @@ Weights = tuple[tuple[float, int] | None, ...]
 SAMPLED_OUT: Weights = ()
 """No destination wants the record."""
 
-_LEFT_OUT = (0.0, 0)
+_NOTHING = Notes()
 
 
 def choose(record: Any, error: BaseException | None, duration_ns: int) -> Weights | None:
@@ -223,7 +240,8 @@ def _write_weighted(
         if weight is None:
             write(encode(time_ns, values, notes))
         elif weight[1]:
-            marked = (notes or Notes())._replace(rate=weight[0], weight=weight[1])
+            told = notes or _NOTHING
+            marked = Notes(told.incomplete, told.errors, told.extra, *weight)
             write(encode(time_ns, values, marked))
 
 

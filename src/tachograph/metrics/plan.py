@@ -339,6 +339,7 @@ def _closed(many: Distribution | Mean | Histogram) -> object:
         PartlyError: Something was added that is no number of the field's unit.
     """
     value = many.close()
+    many.end()
     if many.rejected:
         raise PartlyError("; ".join(many.rejected), value)
     return value
@@ -387,7 +388,7 @@ def _instrument(
                 spec.doc,
                 unit_ns=nanoseconds_of(unit),
             )
-            elapsed = f"(None if {state} is None else {state}.elapsed_ns(now))"
+            elapsed = f"(None if {state} is None else {state}.close_ns(now))"
             return Closing(plan, elapsed, {}, ("READ_STOPWATCH", hidden(field.attribute), None))
         case ManySpec(make=make, unit=unit):
             kind = _MANY[make]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -16,11 +16,12 @@ from tachograph._base.clock import clock
 from tachograph._base.forks import tell_in_children
 from tachograph._base.ratelimit import warn_once
 from tachograph._core import native
+from tachograph.formats.plan import RecordPlan
 from tachograph.metrics.compiler import RecordInfo, WideEventMeta, is_record_class
 from tachograph.metrics.fields import InstrumentSpec
 from tachograph.metrics.holds import Hold, Late, More, released_hold
 from tachograph.metrics.life import DISCARDED, HELD, NEW, OPEN, PureLife, innermost
-from tachograph.metrics.output import emit
+from tachograph.metrics.output import Destination, emit
 from tachograph.metrics.plan import child_paths
 from tachograph.metrics.scope import scoped
 from tachograph.metrics.statistics import statistics
@@ -213,6 +214,18 @@ def _emit_leaked(record: Any) -> None:
             f"A {info.plan.name} was opened and never ended; it is emitted with `_incomplete`. "
             "Open it with `with` or `async with`.",
         )
+
+
+def problems_of_classes(destinations: Iterable[Destination]) -> list[str]:
+    """Return what the formats of *destinations* find wrong with the classes defined so far."""
+    plans: dict[RecordPlan, None] = {}
+    classes = WideEvent.__subclasses__()
+    while classes:
+        cls = classes.pop()
+        plans[cls.__wide_event__.plan] = None
+        # What records become after their end are subclasses too, of the same plan.
+        classes += cls.__subclasses__()
+    return [problem for each in destinations for plan in plans for problem in each.problems(plan)]
 
 
 class _Birth:

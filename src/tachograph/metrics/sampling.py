@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tachograph._base.forks import tell_in_children
@@ -49,8 +49,9 @@ class Sampling:
         rate: The part that is kept, above 0 and at most 1.
         by: Attribute whose value decides, as a request's id does for all services alike; None to
             draw at random.
-        keep_errors: Keep records whose scope raised (other than by being cancelled), whose
-            `outcome` is not Ok, or whose `server_error` is true.
+        keep_errors: Keep records whose scope raised (other than by being cancelled), where an
+            `outcome()` of the record or of a child was set to another than Ok, or whose
+            `server_error` is true.
         keep_slower_than: Seconds; keep records that took longer.
         keep: Keep the records for which this returns true.
         seed: For tests: makes the random draws repeatable.
@@ -130,8 +131,7 @@ class Sampling:
         if self._keep_errors:
             if isinstance(error, Exception) or getattr(record, "server_error", False) is True:
                 return True
-            outcome = getattr(record, "outcome", None)
-            if isinstance(outcome, Outcome) and outcome is not Outcome.OK:
+            if any(outcome is not Outcome.OK for outcome in _outcomes(record)):
                 return True
         return self._keep is not None and bool(self._keep(record))
 
@@ -141,6 +141,16 @@ class Sampling:
         value = str(getattr(record, self._by)).encode(errors="replace")
         found = hashlib.blake2b(value, digest_size=16).digest()
         return _fraction(found[:8]), _fraction(found[8:])
+
+
+def _outcomes(record: Any) -> Iterator[Outcome]:
+    """Yield the outcomes that were set in a record and its children."""
+    for path in record.__wide_event__.outcomes:
+        found = record
+        for attribute in path.split("."):
+            found = getattr(found, attribute, None)
+        if isinstance(found, Outcome):
+            yield found
 
 
 def _fraction(eight: bytes) -> float:

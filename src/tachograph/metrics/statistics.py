@@ -24,7 +24,8 @@ class MetricsStatistics:
         distributions_folded: Distributions that had too many observations to keep them all.
         discarded: Ended by `discard()`.
         pending_dropped: Lost because no destination was configured and the buffer was full.
-        late_writes: Assignments to a record that had been emitted; ignored.
+        late_writes: Assignments to a record that had been emitted, observations added to it, spans
+            started in it; ignored.
         orphan_writes: Assignments to a current record outside any scope; ignored.
         late_holds: Holds taken from a record that had been emitted; they hold nothing.
         holds_expired: Holds that were not released in time.
@@ -64,11 +65,11 @@ class MetricsStatistics:
         found.pop("emitted_by_python")
         return {"emitted": self.emitted, **found}
 
-    def late(self, name: str, attribute: str) -> None:
-        """Note an assignment to a record that was emitted before."""
+    def late(self, what: str) -> None:
+        """Note *what* was done to a record that was emitted before."""
         self.late_writes += 1
         if self.strict:
-            msg = f"{name}.{attribute} was assigned after the record was emitted."
+            msg = f"{what} after the record was emitted."
             raise RuntimeError(msg)
 
     def orphan(self, name: str, attribute: str) -> None:
@@ -87,3 +88,5 @@ class MetricsStatistics:
 
 
 statistics = MetricsStatistics()
+if native is not None:
+    native.on_late(statistics.late)

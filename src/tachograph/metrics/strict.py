@@ -34,14 +34,11 @@ def complain(
         if name in plan.written_names
     ]
     grouped = {name for names in plan.dimensions for name in names}
-    missing = notes.incomplete if notes else ()
     for field, value in zip(plan.fields, values, strict=True):
-        late = any(field.attribute.startswith(f"{path}.") for path in missing)
-        absent = value is None and not field.optional and not late
-        if field.emitted in grouped and (absent or (isinstance(value, str) and not value.strip())):
+        if field.emitted in grouped and isinstance(value, str) and not value.strip():
             problems.append(
-                f"{field.emitted}: a dimension has no value here. Annotate it `| None` if that "
-                "may be"
+                f"{field.emitted}: a dimension is blank here. Annotate it `| None` if it may be "
+                "absent"
             )
     if problems:
         msg = f"{plan.name} was emitted with something left out: {'; '.join(problems)}."

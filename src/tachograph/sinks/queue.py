@@ -32,7 +32,8 @@ class QueueSink:
         flush_interval: Seconds after which written bytes are flushed.
         tick: Seconds between two looks at the queue while lines come.
         mark_dropped: Given a line and the number of lines lost before it, returns the line that
-            tells; None to count only.
+            tells; None for the format's own way when a `Destination` writes here, else to count
+            only.
         observer: Called with an event and its value, on the writer thread (`overflow` on the
             caller's): `written` lines of a block, `overflow` lines dropped so far, `io_error` their
             number so far, and at each flush `queued` lines waiting and `idle`, the part of the time
@@ -67,6 +68,11 @@ class QueueSink:
         self.write: Callable[[bytes], None] = writer.lines.append
         """Take one line; the oldest ones are dropped when the queue is full."""
         weakref.finalize(self, writer.forgotten).atexit = False
+
+    def mark_dropped_by(self, mark: Callable[[bytes, int], bytes]) -> None:
+        """Tell lost lines by *mark*, unless the sink was made with another."""
+        if self._writer.mark_dropped is None:
+            self._writer.mark_dropped = mark
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until each line taken before is settled and flushed; False if *timeout* passed."""

@@ -52,7 +52,7 @@ class RollingFile:
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | str,
         *,
         prefix: str,
         period: Period,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import fields
 
 from tachograph.sinks.protocols import Sink
@@ -25,6 +26,12 @@ class Tee:
         """Give *line* to every sink."""
         for sink in self._sinks:
             sink.write(line)
+
+    def mark_dropped_by(self, mark: Callable[[bytes, int], bytes]) -> None:
+        """Let every sink that can tell lost lines do it by *mark*, unless it has another way."""
+        for sink in self._sinks:
+            if (accept := getattr(sink, "mark_dropped_by", None)) is not None:
+                accept(mark)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Flush every sink within *timeout* seconds together; tell whether all did."""

@@ -54,7 +54,7 @@ class Writer:
         """What waits; the native core appends to it directly."""
         self._flush_interval = flush_interval
         self._tick = tick
-        self._mark_dropped = mark_dropped
+        self.mark_dropped = mark_dropped
         self._observer = observer
         # Without the GIL a caller may not see in time that the writer fell asleep.
         self._longest_sleep = None if CHANGES_ARE_WHOLE else flush_interval
@@ -207,10 +207,10 @@ class Writer:
             return block
 
     def _marked(self, line: bytes, lost: int) -> bytes:
-        if self._mark_dropped is None:
+        if self.mark_dropped is None:
             return line
         try:
-            return self._mark_dropped(line, lost)
+            return self.mark_dropped(line, lost)
         except Exception as error:  # noqa: BLE001 -- the line is worth more than the mark
             warn_once(f"mark {self._name}", f"Lost lines of {self._name} cannot be told: {error!r}")
             return line
