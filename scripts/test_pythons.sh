@@ -12,7 +12,6 @@ cd "$(dirname "$0")/.."
 repository="$PWD"
 cache="$repository/scratch/pythons"
 root="$cache/sid"
-mirror="${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
 tests="tests/_base tests/_core tests/formats tests/metrics tests/sinks"
 [ $# -gt 0 ] || set -- 3.12 3.13 3.14 3.15
 mkdir -p "$cache"
@@ -62,7 +61,7 @@ prepare_debian() {
         fail "cannot install debootstrap; $cache/sid.log says why"
     echo "test-pythons: unpacking Debian's unstable into $root (once)"
     rm -rf "$root"
-    debootstrap --variant=minbase sid "$root" "$mirror" >"$cache/sid.log" 2>&1 ||
+    debootstrap --variant=minbase sid "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$cache/sid.log" 2>&1 ||
         fail "debootstrap failed; $cache/sid.log says why"
     packages update
     packages install -y --no-install-recommends gcc libc6-dev
