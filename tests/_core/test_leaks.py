@@ -8,6 +8,7 @@ import enum
 import gc
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import tachograph as tg
 from tachograph._core import native
 from tachograph.formats.json import FlatJson
 from tachograph.metrics import Destination, attach, detach
+from tachograph.metrics.deadlines import deadlines
 from tachograph.sinks import QueueSink
 
 core: Any = native
@@ -138,6 +140,9 @@ def test_nothing_is_kept(act: Callable[[], None], sink: QueueSink) -> None:
         for _ in range(times):
             act()
         assert sink.flush()
+        passed = threading.Event()  # the deadlines before it are over then
+        deadlines.after(0.002, passed.set)
+        assert passed.wait(30)
         gc.collect()
         return sys.getallocatedblocks()
 
