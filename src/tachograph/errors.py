@@ -6,7 +6,7 @@ telemetry never raises into the application, so none of these comes out of a req
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "ConfigError", "DeclarationError", "TachographError"]
+__all__ = ["CommandError", "ConfigError", "DeclarationError", "TachographError", "TraceFormatError"]
 
 
 class TachographError(Exception):
@@ -32,3 +32,16 @@ class CommandError(TachographError):
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class TraceFormatError(TachographError, ValueError):
+    """Bytes are not the trace they should be, or values do not fit the trace they are meant for.
+
+    Args:
+        message: What was expected, what was found.
+        offset: Where in the input the frame begins that cannot be read; `None` while writing.
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message if offset is None else f"{message} At byte {offset}.")
+        self.offset = offset

@@ -1,0 +1,346 @@
+"""The columns of the compact profile: what one lane did, as differences to what it did before.
+
+docs/format.md draws them. A column is a run of unsigned LEB128 numbers; a difference that may be
+negative is zigzag-coded. Times are in units of `1 << shift` ns, cut before differences are formed,
+so that no error adds up. The native core makes the same bytes from the same events.
+
+`columns` writes and `rows` reads: both take and give whole columns, so that a native function can
+stand in the place of each.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import accumulate
+from operator import add
+from typing import cast
+
+from tachograph.errors import TraceFormatError
+from tachograph.trace.columns import differences, numbers, put_leb
+
+__all__ = ["MAX_SHIFT", "RAW_EVENT", "UNKNOWN", "columns", "rows"]
+
+RAW_EVENT = struct.Struct("=QQQIIIBBH")
+"""An event in a ring: t0, task, waker, duration, delay, name, type, flags, queue."""
+
+UNKNOWN = -1
+"""In a column that was read: not known. None holds a negative number otherwise."""
+
+MAX_SHIFT = 20
+"""The coarsest unit: a millisecond."""
+
+STEP, SPAWN, PARK, CHECKPOINT = 1, 2, 3, 4
+STEPS, PARKS, SPAWNS, CHECKPOINTS = range(4)
+_TYPES = {STEP: STEPS, PARK: PARKS, SPAWN: SPAWNS, CHECKPOINT: CHECKPOINTS}
+_WIDTHS = (6, 4, 4, 3)
+
+LONG_DURATION, LONG_DELAY, CALLBACK, TIMER, EAGER, CONTINUED = 1, 2, 4, 8, 16, 32
+RETURNED, RAISED, CANCELLED = 64, 128, 192
+
+_KIND_SHIFT = 60
+_NUMBER = (1 << _KIND_SHIFT) - 1
+_MASK = 2**64 - 1
+_UNKNOWN = _MASK
+_FLAGS = (0, RETURNED, CALLBACK, CALLBACK | TIMER, CONTINUED)
+_CODES = {flags: code for code, flags in enumerate(_FLAGS)}
+_IN_FULL = 7
+
+# ---------------------------------------------------------------------- writing
+
+
+def _zigzag(to: int, before: int) -> int:
+    difference = (to - before) & _MASK
+    negative = difference >> 63
+    return (difference << 1 & _MASK) ^ (_MASK if negative else 0)
+
+
+def _span(value: int, flags: int, flag: int) -> int:
+    return value << 10 if flags & flag else value
+
+
+class _Writer:
+    def __init__(self, width: int, base: int) -> None:
+        self.columns = [bytearray() for _ in range(width)]
+        self.count = 0
+        self.base = self.time = self.queued = base
+        self.task = self.group = self.cpu = self.waited = self.ready = 0
+
+    def waker(self, waker: int) -> int:
+        kind, number = waker >> _KIND_SHIFT, waker & _NUMBER
+        if kind == 0:
+            return _zigzag(number, self.task) << 3 & _MASK | 1 if number else 0
+        if kind == 1:
+            return _zigzag(number, self.group) << 3 & _MASK | 2
+        return number << 3 & _MASK | 5 if kind == 4 else kind + 1
+
+    def step(self, shift: int, event: tuple[int, ...]) -> None:
+        start, task, waker, duration, delay, _, _, flags, queue = event
+        c = self.columns
+        t0, t1 = start >> shift, (start + _span(duration, flags, LONG_DURATION)) >> shift
+        put_leb(c[0], _zigzag(t0, self.time))
+        put_leb(c[1], t1 - t0)
+        self.time = t1
+        kept = flags & ~(LONG_DURATION | LONG_DELAY)
+        if kept & CALLBACK:
+            put_leb(c[3], _zigzag(task, self.group))
+            self.group = task
+        else:
+            put_leb(c[3], _zigzag(task, self.task))
+            self.task = task
+        if not kept & CONTINUED:
+            queued = (start - min(start, _span(delay, flags, LONG_DELAY))) >> shift
+            put_leb(c[2], _zigzag(queued, self.queued))
+            self.queued = queued
+            put_leb(c[4], self.waker(waker))
+        code = _CODES.get(kept, _IN_FULL)
+        put_leb(c[5], _zigzag(queue, max(0, self.ready - 1)) << 3 | code)
+        self.ready = queue
+        if code == _IN_FULL:
+            put_leb(c[5], kept)
+
+    def park(self, shift: int, event: tuple[int, ...]) -> None:
+        start, _, _, duration, delay, _, _, flags, queue = event
+        c = self.columns
+        woke_ns = start + _span(duration, flags, LONG_DURATION)
+        t0, woke = start >> shift, woke_ns >> shift
+        end = (woke_ns + _span(delay, flags, LONG_DELAY)) >> shift
+        put_leb(c[0], _zigzag(t0, self.time))
+        put_leb(c[1], woke - t0)
+        put_leb(c[2], end - woke)
+        put_leb(c[3], queue)
+        self.time = end
+
+    def spawn(self, shift: int, event: tuple[int, ...]) -> None:
+        start, task, waker, _, _, name, _, flags, _ = event
+        c = self.columns
+        t0 = start >> shift
+        put_leb(c[0], _zigzag(t0, self.time))
+        put_leb(c[1], _zigzag(task, self.task))
+        self.time, self.task = t0, task
+        put_leb(c[2], self.waker(waker))
+        put_leb(c[3], name << 2 | (flags & EAGER and 1) | (flags & CONTINUED and 2))
+
+    def checkpoint(self, shift: int, event: tuple[int, ...]) -> None:
+        start, cpu, waited = event[:3]
+        c = self.columns
+        put_leb(c[0], _zigzag(start >> shift, self.time))
+        put_leb(c[1], _zigzag(cpu, self.cpu))
+        put_leb(c[2], 0 if waited == _UNKNOWN else _zigzag(waited, self.waited) + 1)
+        self.time, self.cpu = start >> shift, cpu
+        if waited != _UNKNOWN:
+            self.waited = waited
+
+
+def columns(raw: bytes, shift: int) -> tuple[tuple[int | bytes, ...], ...]:
+    """Return the columns of raw events: of steps, parks, spawns and checkpoints.
+
+    Args:
+        raw: Events as they stand in a ring.
+        shift: Times are cut to `1 << shift` ns.
+
+    Returns:
+        For each of the four the number of entries, the time of the first, and the columns.
+    """
+    writers: list[_Writer | None] = [None] * 4
+    puts = (_Writer.step, _Writer.park, _Writer.spawn, _Writer.checkpoint)
+    for event in RAW_EVENT.iter_unpack(raw):
+        which = _TYPES.get(event[6])
+        if which is None:
+            continue
+        writer = writers[which]
+        if writer is None:
+            writer = writers[which] = _Writer(_WIDTHS[which], event[0] >> shift)
+        writer.count += 1
+        puts[which](writer, shift, event)
+    return tuple(
+        (0, 0, *(b"",) * width) if w is None else (w.count, w.base, *map(bytes, w.columns))
+        for w, width in zip(writers, _WIDTHS, strict=True)
+    )
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def rows(which: int, block: tuple[int | bytes, ...], shift: int) -> tuple[list[int], ...]:
+    """Return what `columns` has made a block of, as columns of times in ns and of ids.
+
+    Args:
+        which: The block's place in what `columns` returns.
+        block: The number of entries, the time of the first, and the columns.
+        shift: Times are in units of `1 << shift` ns.
+
+    Returns:
+        Of steps: start, duration, delay, task, waker, queue, flags. Of parks: start, duration, wait
+        for the GIL, files. Of spawns: time, task, waker, name, flags. Of checkpoints: time, CPU
+        time, wait for a processor. What is not known is `UNKNOWN`.
+
+    Raises:
+        TraceFormatError: The columns do not fit each other, or hold what no time or id is.
+    """
+    count, base, *data = block
+    assert isinstance(count, int)
+    assert isinstance(base, int)
+    if not 0 <= shift <= MAX_SHIFT:
+        raise TraceFormatError(f"Expected units of at most 2^{MAX_SHIFT} ns, got 2^{shift}.")
+    texts = cast(list[bytes], data)
+    found = _READERS[which](count, base, shift, *texts)
+    for values in found:
+        if values and not UNKNOWN <= min(values) <= max(values) < 1 << 63:
+            raise TraceFormatError("Expected times and ids from 0 to 2^63 - 1 in a block.")
+    return found
+
+
+def _count(values: list[int], count: int, what: str) -> list[int]:
+    if len(values) != count:
+        raise TraceFormatError(f"Expected {count} numbers in {what}, got {len(values)}.")
+    return values
+
+
+def _below_zero() -> TraceFormatError:
+    return TraceFormatError("Expected times and ids from 0 in a block, got one below.")
+
+
+def _steps(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], ...]:
+    gaps = _count(differences(data[0], "the starts of steps"), count, "the starts of steps")
+    spans = _count(numbers(data[1], "the durations of steps"), count, "the durations of steps")
+    queued = differences(data[2], "the wakes of steps")
+    ids = _count(differences(data[3], "the tasks of steps"), count, "the tasks of steps")
+    codes = numbers(data[4], "the wakers of steps")
+    states = numbers(data[5], "the states of steps")
+    begins = list(map(add, accumulate(map(add, gaps, spans), initial=base), gaps))
+    next_queued = accumulate(queued, initial=base)
+    next(next_queued)
+    columns = _walk(begins, ids, next_queued, iter(codes), iter(states))
+    if len(codes) != len(queued) or next(next_queued, None) is not None:
+        raise TraceFormatError("Expected a wake of each step that was queued, got others.")
+    delays, *others = columns
+    if begins and min(begins) < 0:
+        raise _below_zero()
+    if shift:
+        begins = [begin << shift for begin in begins]
+        spans = [span << shift for span in spans]
+        delays = [delay if delay == UNKNOWN else delay << shift for delay in delays]
+    return begins, spans, delays, *others
+
+
+def _walk(
+    begins: list[int],
+    ids: list[int],
+    queued: Iterator[int],
+    codes: Iterator[int],
+    states: Iterator[int],
+) -> tuple[list[int], ...]:
+    """Return delays in units, tasks, wakers, queues and flags."""
+    delays: list[int] = []
+    tasks: list[int] = []
+    wakers: list[int] = []
+    queues: list[int] = []
+    kinds: list[int] = []
+    task = group = ready = 0
+    try:
+        for begin, difference in zip(begins, ids, strict=True):
+            state = next(states)
+            value = state >> 3
+            ready = (ready - 1 if ready else 0) + (value >> 1 ^ -(value & 1))
+            state &= 7
+            flags = next(states) if state == _IN_FULL else _FLAGS[state]
+            if flags & CALLBACK:
+                group += difference
+                tasks.append(group)
+            else:
+                task += difference
+                tasks.append(task)
+            queues.append(ready)
+            kinds.append(flags)
+            if flags & CONTINUED:
+                delays.append(UNKNOWN)
+                wakers.append(0)
+                continue
+            delay = begin - next(queued)
+            code = next(codes)
+            if (task | group | ready | delay) < 0:
+                raise _below_zero()
+            wakers.append(_waker(code, task, group) if code else 0)
+            delays.append(UNKNOWN if flags & EAGER or not (delay or code) else delay)
+    except StopIteration:
+        raise TraceFormatError("Expected a number for each step in a block, got less.") from None
+    except IndexError:
+        raise TraceFormatError("Expected a state of 0 to 4 or 7 in a block of steps.") from None
+    if (task | group | ready) < 0:
+        raise _below_zero()
+    if next(states, None) is not None:
+        raise TraceFormatError("Expected a number for each step in a block, got more.")
+    return delays, tasks, wakers, queues, kinds
+
+
+def _waker(code: int, task: int, group: int) -> int:
+    kind, value = code & 7, code >> 3
+    if kind == 1:
+        return task + (value >> 1 ^ -(value & 1)) & _NUMBER
+    if kind == 2:
+        return 1 << _KIND_SHIFT | group + (value >> 1 ^ -(value & 1)) & _NUMBER
+    if kind in (3, 4):
+        return kind - 1 << _KIND_SHIFT
+    if kind == 5:
+        return 4 << _KIND_SHIFT | value & _NUMBER
+    if code:
+        raise TraceFormatError(f"Expected a waker of kind 0 to 5 in a block, got {kind}.")
+    return 0
+
+
+def _parks(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], ...]:
+    gaps = _count(differences(data[0], "the starts of parks"), count, "the starts of parks")
+    spans = _count(numbers(data[1], "the waits of parks"), count, "the waits of parks")
+    # An empty column is not known of any park: it is never 0 for unknown.
+    locks = _count(numbers(data[2], "the locks of parks"), count if data[2] else 0, "the locks")
+    files = _count(numbers(data[3], "the files of parks"), count if data[3] else 0, "the files")
+    lengths = map(add, spans, locks) if locks else spans
+    begins = list(map(add, accumulate(map(add, gaps, lengths), initial=base), gaps))
+    if begins and min(begins) < 0:
+        raise _below_zero()
+    unknown = [UNKNOWN] * count
+    return (
+        [begin << shift for begin in begins],
+        [span << shift for span in spans],
+        [lock << shift for lock in locks] if data[2] else unknown,
+        files if data[3] else unknown,
+    )
+
+
+def _spawns(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], ...]:
+    times = _sums(data[0], base, count, "the times of spawns")
+    tasks = _sums(data[1], 0, count, "the tasks of spawns")
+    codes = _count(numbers(data[2], "the wakers of spawns"), count, "the wakers of spawns")
+    names = _count(numbers(data[3], "the names of spawns"), count, "the names of spawns")
+    return (
+        [time << shift for time in times],
+        tasks,
+        [_waker(code, task, 0) for code, task in zip(codes, tasks, strict=True)],
+        [name >> 2 for name in names],
+        [(EAGER if name & 1 else 0) | (CONTINUED if name & 2 else 0) for name in names],
+    )
+
+
+def _checkpoints(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], ...]:
+    times = _sums(data[0], base, count, "the times of checkpoints")
+    clocks = _sums(data[1], 0, count, "the clocks of checkpoints")
+    waits: list[int] = []
+    waited = 0
+    for code in _count(numbers(data[2], "the waits of checkpoints"), count, "the waits"):
+        if code:
+            waited += code - 1 >> 1 ^ -(code - 1 & 1)
+            if waited < 0:
+                raise _below_zero()
+        waits.append(waited if code else UNKNOWN)
+    return [time << shift for time in times], clocks, waits
+
+
+def _sums(data: bytes, first: int, count: int, what: str) -> list[int]:
+    values = list(accumulate(_count(differences(data, what), count, what), initial=first))[1:]
+    if values and min(values) < 0:
+        raise _below_zero()
+    return values
+
+
+_READERS = (_steps, _parks, _spawns, _checkpoints)
