@@ -10,18 +10,27 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 CORE = Path("src/tachograph/_core")
-SOURCES = sorted(path.as_posix() for path in CORE.glob("*.c"))
+FLAGS = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+
+
+def extension(name: str, directory: Path, *flags: str) -> list[Extension]:
+    """Return the extension built of a directory's sources, if they are here."""
+    sources = sorted(path.as_posix() for path in directory.glob("*.c"))
+    if not sources:
+        return []
+    made = Extension(
+        f"tachograph._core.{name}",
+        sources=sources,
+        depends=sorted(path.as_posix() for path in directory.glob("*.h")),
+        extra_compile_args=[*flags, *FLAGS],
+        optional=True,
+    )
+    return [made]
+
 
 setup(
     ext_modules=[
-        Extension(
-            "tachograph._core._native",
-            sources=SOURCES,
-            depends=sorted(path.as_posix() for path in CORE.glob("*.h")),
-            extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"],
-            optional=True,
-        )
+        *extension("_native", CORE, "-std=c11"),
+        *extension("_loop", CORE / "loop", "-std=gnu11", "-Wno-missing-field-initializers"),
     ]
-    if SOURCES
-    else []
 )

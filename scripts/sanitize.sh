@@ -10,15 +10,22 @@ tree="$PWD/scratch/sanitized"
 rm -rf "$tree"
 mkdir -p "$tree"
 cp -R src "$tree/src"
-rm -f "$tree"/src/tachograph/_core/_native*.so
+rm -f "$tree"/src/tachograph/_core/_*.so
 include="$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')"
 suffix="$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')"
 cc="${CC:-gcc}"
-"$cc" -std=c11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
-    -fno-sanitize-recover=undefined -Wall -Wextra -Werror -Wno-unused-parameter \
-    -Wno-missing-field-initializers -fPIC -shared -I"$include" \
-    src/tachograph/_core/*.c -o "$tree/src/tachograph/_core/_native$suffix"
+build() { # name, standard, sources
+    name="$1" standard="$2"
+    shift 2
+    "$cc" -std="$standard" -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+        -fno-sanitize-recover=undefined -Wall -Wextra -Werror -Wno-unused-parameter \
+        -Wno-missing-field-initializers -fPIC -shared -I"$include" "$@" -lm \
+        -o "$tree/src/tachograph/_core/$name$suffix"
+}
+build _native c11 src/tachograph/_core/*.c
+build _loop gnu11 src/tachograph/_core/loop/*.c
 export PYTHONPATH="$tree/src" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
 export TACHOGRAPH_SANITIZED="$tree"
 LD_PRELOAD="$("$cc" -print-file-name=libasan.so) $("$cc" -print-file-name=libubsan.so)" \
-    "$python" -m pytest -q -p no:cacheprovider "${@:-tests/_core}" tests/formats tests/metrics tests/sinks
+    "$python" -m pytest -q -p no:cacheprovider "${@:-tests/_core}" tests/formats tests/metrics tests/sinks \
+    tests/recorder/test_steps.py tests/recorder/test_hooks.py tests/recorder/test_facts.py

@@ -1,0 +1,228 @@
+/* From a ring's events to the columns of the compact profile; docs/format.md says what they hold.
+
+   Runs without the GIL on a copy of the events, so the loop's thread does not wait. The twin that
+   makes the same bytes is tachograph/trace/delta.py. */
+
+#include "loop.h"
+
+enum { STEPS, PARKS, SPAWNS, CHECKPOINTS, BLOCKS };
+enum { MOST_COLUMNS = 6 };
+static const int columns_of[BLOCKS] = {6, 4, 4, 3};
+static const uint8_t type_of[BLOCKS] = {STEP, PARK, SPAWN, CHECKPOINT};
+
+typedef struct {
+    uint8_t *start, *at;
+} Column;
+
+typedef struct {
+    Column columns[MOST_COLUMNS];
+    uint64_t count, base;
+    uint64_t time, queued, task, group, cpu, waited, ready; /* of the entry before */
+} Block;
+
+static inline void put(Column *column, uint64_t value)
+{
+    while (value > 127) {
+        *column->at++ = (uint8_t)(value | 128);
+        value >>= 7;
+    }
+    *column->at++ = (uint8_t)value;
+}
+
+static inline uint64_t zigzag(uint64_t to, uint64_t from)
+{
+    int64_t difference = (int64_t)(to - from);
+    return ((uint64_t)difference << 1) ^ (uint64_t)(difference >> 63);
+}
+
+static inline uint64_t span_ns(uint32_t span, uint8_t flags, uint8_t flag)
+{
+    return flags & flag ? (uint64_t)span << 10 : span;
+}
+
+/* The low three bits say what kind of waker it is, the others which. */
+static uint64_t waker_code(Block *block, uint64_t waker)
+{
+    uint64_t kind = waker >> WAKER_KIND_SHIFT, number = waker & (((uint64_t)1 << WAKER_KIND_SHIFT) - 1);
+    switch (kind) {
+    case 0:
+        return number == 0 ? 0 : zigzag(number, block->task) << 3 | 1;
+    case 1:
+        return zigzag(number, block->group) << 3 | 2;
+    case 4:
+        return number << 3 | 5;
+    default:
+        return kind + 1;
+    }
+}
+
+/* What a step's state is written as: a code of three bits, or 7 and the flags in full. */
+static int state_code(uint8_t flags)
+{
+    switch (flags) {
+    case 0:
+        return 0;
+    case RETURNED:
+        return 1;
+    case CALLBACK:
+        return 2;
+    case CALLBACK | TIMER:
+        return 3;
+    case CONTINUED:
+        return 4;
+    default:
+        return 7;
+    }
+}
+
+static void put_step(Block *block, const Event *event, int shift)
+{
+    uint8_t flags = event->flags & (uint8_t)~(LONG_DURATION | LONG_DELAY);
+    uint64_t t0 = event->t0 >> shift;
+    uint64_t t1 = (event->t0 + span_ns(event->duration, event->flags, LONG_DURATION)) >> shift;
+    put(&block->columns[0], zigzag(t0, block->time));
+    put(&block->columns[1], t1 - t0);
+    block->time = t1;
+    uint64_t *before = flags & CALLBACK ? &block->group : &block->task;
+    put(&block->columns[3], zigzag(event->task, *before));
+    *before = event->task;
+    if (!(flags & CONTINUED)) {
+        uint64_t delay = span_ns(event->delay, event->flags, LONG_DELAY);
+        uint64_t queued = (event->t0 - (delay > event->t0 ? event->t0 : delay)) >> shift;
+        put(&block->columns[2], zigzag(queued, block->queued));
+        block->queued = queued;
+        put(&block->columns[4], waker_code(block, event->waker));
+    }
+    /* The queue is most often one shorter than it was for the step before. */
+    int code = state_code(flags);
+    uint64_t expected = block->ready > 0 ? block->ready - 1 : 0;
+    put(&block->columns[5], zigzag(event->queue, expected) << 3 | (uint64_t)code);
+    block->ready = event->queue;
+    if (code == 7)
+        put(&block->columns[5], flags);
+}
+
+static void put_park(Block *block, const Event *event, int shift)
+{
+    uint64_t t0 = event->t0 >> shift;
+    uint64_t woke_ns = event->t0 + span_ns(event->duration, event->flags, LONG_DURATION);
+    uint64_t woke = woke_ns >> shift;
+    uint64_t end = (woke_ns + span_ns(event->delay, event->flags, LONG_DELAY)) >> shift;
+    put(&block->columns[0], zigzag(t0, block->time));
+    put(&block->columns[1], woke - t0);
+    put(&block->columns[2], end - woke);
+    put(&block->columns[3], event->queue);
+    block->time = end;
+}
+
+static void put_spawn(Block *block, const Event *event, int shift)
+{
+    uint64_t t0 = event->t0 >> shift;
+    put(&block->columns[0], zigzag(t0, block->time));
+    put(&block->columns[1], zigzag(event->task, block->task));
+    block->time = t0;
+    block->task = event->task;
+    put(&block->columns[2], waker_code(block, event->waker));
+    put(&block->columns[3], (uint64_t)event->name << 2 | (event->flags & EAGER ? 1 : 0) |
+                                (event->flags & CONTINUED ? 2 : 0));
+}
+
+static void put_checkpoint(Block *block, const Event *event, int shift)
+{
+    uint64_t t0 = event->t0 >> shift;
+    put(&block->columns[0], zigzag(t0, block->time));
+    put(&block->columns[1], zigzag(event->task, block->cpu));
+    /* 0: not known; else one more than the difference. */
+    int known = event->waker != UINT64_MAX;
+    put(&block->columns[2], known ? zigzag(event->waker, block->waited) + 1 : 0);
+    block->time = t0;
+    block->cpu = event->task;
+    if (known)
+        block->waited = event->waker;
+}
+
+static void encode(const Event *events, size_t count, int shift, Block *blocks)
+{
+    static void (*const put_event[BLOCKS])(Block *, const Event *, int) = {put_step, put_park,
+                                                                          put_spawn, put_checkpoint};
+    for (size_t i = 0; i < count; i++)
+        for (int which = 0; which < BLOCKS; which++)
+            if (events[i].type == type_of[which]) {
+                Block *block = &blocks[which];
+                if (block->count++ == 0)
+                    block->base = block->time = block->queued = events[i].t0 >> shift;
+                put_event[which](block, &events[i], shift);
+                break;
+            }
+}
+
+/* The bytes that a block's columns need at most: a number takes up to ten, two in the last one. */
+static int make_room(Block *block, int which, size_t count)
+{
+    for (int i = 0; i < columns_of[which]; i++) {
+        block->columns[i].start = block->columns[i].at = PyMem_RawMalloc(count * 12 + 1);
+        if (block->columns[i].start == NULL)
+            return 0;
+    }
+    return 1;
+}
+
+static PyObject *as_tuple(const Block *block, int which)
+{
+    PyObject *found = PyTuple_New(2 + columns_of[which]);
+    if (found == NULL)
+        return NULL;
+    PyTuple_SET_ITEM(found, 0, PyLong_FromUnsignedLongLong(block->count));
+    PyTuple_SET_ITEM(found, 1, PyLong_FromUnsignedLongLong(block->base));
+    for (int i = 0; i < columns_of[which]; i++) {
+        const Column *column = &block->columns[i];
+        PyTuple_SET_ITEM(found, 2 + i,
+                         PyBytes_FromStringAndSize((char *)column->start, column->at - column->start));
+    }
+    if (PyErr_Occurred())
+        Py_CLEAR(found);
+    return found;
+}
+
+PyObject *loop_columns(PyObject *module, PyObject *args)
+{
+    PyObject *raw;
+    int shift;
+    if (!PyArg_ParseTuple(args, "Si", &raw, &shift))
+        return NULL;
+    Py_ssize_t size = PyBytes_GET_SIZE(raw);
+    if (size % (Py_ssize_t)sizeof(Event) || shift < 0 || shift > 20) {
+        PyErr_Format(PyExc_ValueError, "columns: expected whole events of %zu bytes and a shift of "
+                                       "0 to 20, got %zd bytes and %d",
+                     sizeof(Event), size, shift);
+        return NULL;
+    }
+    const Event *events = (const Event *)PyBytes_AS_STRING(raw);
+    size_t count = (size_t)size / sizeof(Event), of_type[BLOCKS] = {0};
+    Block blocks[BLOCKS] = {0};
+    int enough = 1;
+    for (size_t i = 0; i < count; i++)
+        for (int which = 0; which < BLOCKS; which++)
+            of_type[which] += events[i].type == type_of[which];
+    for (int which = 0; which < BLOCKS; which++)
+        enough = enough && make_room(&blocks[which], which, of_type[which]);
+    PyObject *found = NULL;
+    if (enough) {
+        Py_BEGIN_ALLOW_THREADS;
+        encode(events, count, shift, blocks);
+        Py_END_ALLOW_THREADS;
+        found = PyTuple_New(BLOCKS);
+        for (int which = 0; found != NULL && which < BLOCKS; which++) {
+            PyObject *block = as_tuple(&blocks[which], which);
+            if (block == NULL)
+                Py_CLEAR(found);
+            else
+                PyTuple_SET_ITEM(found, which, block);
+        }
+    } else
+        PyErr_NoMemory();
+    for (int which = 0; which < BLOCKS; which++)
+        for (int i = 0; i < columns_of[which]; i++)
+            PyMem_RawFree(blocks[which].columns[i].start);
+    return found;
+}

@@ -1,0 +1,201 @@
+/* Loops whose handles do not pass through asyncio's, such as uvloop's: what they are given to call is
+   wrapped in an object that records the step around it.
+
+   The hooks stand in the loop's own class, above the methods that do the work. Callbacks that the
+   loop makes for itself, and protocol methods that it calls from its own C, are not seen. */
+
+#include "loop.h"
+
+#define KEPT 256
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    PyObject *callback;
+    PyObject *loop; /* borrowed: it runs us */
+    Ready ready;
+} Wrapped;
+
+static struct {
+    PyTypeObject *loop;
+    PyObject *call_soon, *call_soon_threadsafe, *call_later;
+} own;
+
+static Wrapped *kept[KEPT];
+static int kept_count;
+
+static PyObject *wrapped_call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
+{
+    Wrapped *self = (Wrapped *)object;
+    PyObject *callback = Py_NewRef(self->callback);
+    Lane *lane = aio.enabled ? lane_here() : NULL;
+    Step step;
+    if (likely(lane != NULL))
+        step_begin(lane, self->loop, callback, self->ready, &step);
+    PyObject *result = PyObject_Vectorcall(callback, args, flags, names);
+    if (likely(lane != NULL && lane == this_lane)) {
+        PyObject *type, *error, *traceback;
+        if (unlikely(result == NULL))
+            PyErr_Fetch(&type, &error, &traceback);
+        step_end(lane, &step);
+        if (unlikely(result == NULL))
+            PyErr_Restore(type, error, traceback);
+    }
+    Py_DECREF(callback);
+    return result;
+}
+
+static int wrapped_traverse(Wrapped *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->callback);
+    return 0;
+}
+
+static int wrapped_clear(Wrapped *self)
+{
+    Py_CLEAR(self->callback);
+    return 0;
+}
+
+static void wrapped_dealloc(Wrapped *self)
+{
+    PyObject_GC_UnTrack(self);
+    wrapped_clear(self);
+    if (kept_count < KEPT)
+        kept[kept_count++] = self;
+    else
+        PyObject_GC_Del(self);
+}
+
+/* Whoever looks at it, in a message for instance, sees what is called. */
+static PyObject *wrapped_repr(Wrapped *self)
+{
+    return PyObject_Repr(self->callback);
+}
+
+static PyObject *wrapped_getattro(PyObject *object, PyObject *name)
+{
+    PyObject *callback = ((Wrapped *)object)->callback;
+    PyObject *found = callback == NULL ? NULL : PyObject_GetAttr(callback, name);
+    if (found != NULL || (callback != NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)))
+        return found;
+    PyErr_Clear();
+    return PyObject_GenericGetAttr(object, name);
+}
+
+PyTypeObject wrapped_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "tachograph._core._loop.Wrapped",
+    .tp_basicsize = sizeof(Wrapped),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_vectorcall_offset = offsetof(Wrapped, call),
+    .tp_call = PyVectorcall_Call,
+    .tp_traverse = (traverseproc)wrapped_traverse,
+    .tp_clear = (inquiry)wrapped_clear,
+    .tp_dealloc = (destructor)wrapped_dealloc,
+    .tp_repr = (reprfunc)wrapped_repr,
+    .tp_getattro = wrapped_getattro,
+    .tp_doc = "Calls a callback and records the step.",
+};
+
+static PyObject *wrap(PyObject *loop, PyObject *callback, Ready ready)
+{
+    Wrapped *made;
+    if (kept_count > 0) {
+        made = kept[--kept_count];
+        _Py_NewReference((PyObject *)made);
+    } else if ((made = PyObject_GC_New(Wrapped, &wrapped_type)) == NULL)
+        return NULL;
+    made->call = wrapped_call;
+    made->callback = Py_NewRef(callback);
+    made->loop = loop;
+    made->ready = ready;
+    PyObject_GC_Track(made);
+    return (PyObject *)made;
+}
+
+/* Call the loop's own method with the argument at `place` wrapped. */
+static PyObject *call_wrapped(PyObject *function, PyObject *self, PyObject *const *args,
+                              Py_ssize_t count, PyObject *names, Py_ssize_t place, Ready ready)
+{
+    Py_ssize_t all = count + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
+    PyObject *wrapped = wrap(self, args[place], ready);
+    PyObject *small[8], **copied = all > 8 ? PyMem_New(PyObject *, (size_t)all) : small;
+    PyObject *result = NULL;
+    if (wrapped != NULL && copied != NULL) {
+        memcpy(copied, args, (size_t)all * sizeof *args);
+        copied[place] = wrapped;
+        result = call_stock(function, self, copied, count, names);
+    } else if (copied == NULL)
+        PyErr_NoMemory();
+    if (copied != small)
+        PyMem_Free(copied);
+    Py_XDECREF(wrapped);
+    return result;
+}
+
+static PyObject *call_soon(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    Lane *lane = aio.enabled ? lane_here() : NULL;
+    if (lane == NULL || count < 1)
+        return call_stock(own.call_soon, self, args, count, names);
+    note_spawn(lane, args[0]);
+    return call_wrapped(own.call_soon, self, args, count, names, 0,
+                        (Ready){now_ns(), lane->waker});
+}
+
+static PyObject *call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                      PyObject *names)
+{
+    if (!aio.enabled || count < 1)
+        return call_stock(own.call_soon_threadsafe, self, args, count, names);
+    Lane *lane = this_lane;
+    uint64_t waker = lane != NULL && lane->loop == self
+                         ? lane->waker
+                         : WAKER_THREAD | (PyThread_get_thread_native_id() & 0xFFFFFFFFu);
+    return call_wrapped(own.call_soon_threadsafe, self, args, count, names, 0,
+                        (Ready){now_ns(), waker});
+}
+
+static PyObject *call_later(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    double seconds = !aio.enabled || count < 2     ? -1
+                     : PyFloat_CheckExact(args[0]) ? PyFloat_AS_DOUBLE(args[0])
+                     : PyLong_CheckExact(args[0])  ? PyLong_AsDouble(args[0])
+                                                   : -1;
+    if (seconds == -1 && PyErr_Occurred())
+        PyErr_Clear();
+    if (!(seconds >= 0 && seconds < 1e9))
+        return call_stock(own.call_later, self, args, count, names);
+    uint64_t due = now_ns() + (uint64_t)(seconds * 1e9);
+    return call_wrapped(own.call_later, self, args, count, names, 1, (Ready){due, WAKER_TIMER});
+}
+
+static PyMethodDef methods[] = {
+    {"call_soon", (PyCFunction)(void (*)(void))call_soon, METH_FASTCALL | METH_KEYWORDS,
+     "Arrange for a callback to be called as soon as possible."},
+    {"call_soon_threadsafe", (PyCFunction)(void (*)(void))call_soon_threadsafe,
+     METH_FASTCALL | METH_KEYWORDS, "Like call_soon(), but thread-safe."},
+    {"call_later", (PyCFunction)(void (*)(void))call_later, METH_FASTCALL | METH_KEYWORDS,
+     "Arrange for a callback to be called at a given time."},
+};
+
+PyObject *loop_wrappers(PyObject *module, PyObject *facts)
+{
+    PyObject *loop, *soon, *threadsafe, *later;
+    if (!PyArg_ParseTuple(facts, "O!OOO", &PyType_Type, &loop, &soon, &threadsafe, &later))
+        return NULL;
+    if (own.loop == NULL) { /* for the life of the process, like the hooks */
+        own.loop = (PyTypeObject *)Py_NewRef(loop);
+        own.call_soon = Py_NewRef(soon);
+        own.call_soon_threadsafe = Py_NewRef(threadsafe);
+        own.call_later = Py_NewRef(later);
+    }
+    PyObject *found = PyDict_New();
+    for (size_t i = 0; found != NULL && i < sizeof methods / sizeof *methods; i++) {
+        PyObject *method = PyDescr_NewMethod(own.loop, &methods[i]);
+        if (method == NULL || PyDict_SetItemString(found, methods[i].ml_name, method) < 0)
+            Py_CLEAR(found);
+        Py_XDECREF(method);
+    }
+    return found;
+}
