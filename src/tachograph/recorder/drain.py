@@ -1,0 +1,230 @@
+"""From the rings to the segments: one thread that looks every tenth of a second, or more often.
+
+A ring keeps an event until it is on file, so the thread writes when there is enough to write, or
+once a second. While rings fill quickly it looks up to eight times as often. Its priority is that
+of the program: it holds the GIL while it works, and a thread that holds the GIL and has to wait for
+a processor keeps every loop waiting.
+
+When a segment is old enough the rings are emptied into it before it is sealed, so that the windows
+of segments do not overlap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+
+from tachograph._base.clock import clock
+from tachograph._base.ratelimit import RateLimit
+from tachograph.recorder.batches import Batches
+from tachograph.recorder.core import core
+from tachograph.recorder.events import buffer
+from tachograph.recorder.segments import Segments
+
+__all__ = ["Drain", "DrainStatistics"]
+
+_ENOUGH = 8_192  # events of a lane that are worth a batch of their own
+_MOST = 16_384  # events of one batch: below a mebibyte, whatever is in them
+_FLUSH_NS = 10**9
+_QUIET_NS = 10**9
+_head = attrgetter("head")
+_logger = logging.getLogger("tachograph")
+
+
+@dataclass(slots=True)
+class DrainStatistics:
+    """What became of events.
+
+    Attributes:
+        events_written: Events of lanes that are on file.
+        events_lost: Events of lanes that could not be written.
+        own_events_written: Events and spans of the program's own that are on file.
+        own_events_lost: Those that could not be written.
+        turns: How often the rings were looked at.
+        failures: Errors that cost a batch or a turn, those of `on_turn` among them.
+    """
+
+    events_written: int = 0
+    events_lost: int = 0
+    own_events_written: int = 0
+    own_events_lost: int = 0
+    turns: int = 0
+    failures: int = 0
+
+
+class Drain:
+    """Empties the rings into segments on a thread of its own.
+
+    Args:
+        segments: Takes the batches.
+        batches: Makes them.
+        interval_s: Seconds between two looks while there is little to see.
+        ring_events: Events that a ring holds.
+        ring_of: Returns the file of a lane's ring; it is deleted when the lane has ended.
+        on_turn: Called after each turn; for self-metrics.
+    """
+
+    def __init__(
+        self,
+        segments: Segments,
+        batches: Batches,
+        *,
+        interval_s: float,
+        ring_events: int,
+        ring_of: Callable[[int, int], Path],
+        on_turn: Callable[[], None] | None = None,
+    ) -> None:
+        self.statistics = DrainStatistics()
+        self._segments = segments
+        self._batches = batches
+        self._interval_s = self._wait_s = interval_s
+        self._ring_events = ring_events
+        self._enough = min(_ENOUGH, ring_events // 4)
+        self._ring_of = ring_of
+        self._on_turn = on_turn
+        self._wake = threading.Event()
+        self._stopping = False
+        # One turn at a time: `flush` makes one on its caller's thread.
+        self._lock = threading.Lock()
+        self._of_ended = {"events_recorded": 0, "events_dropped": 0, "hook_errors": 0}
+        self._busy_ns = 0
+        self._flushed_ns = clock.monotonic_ns()
+        self._says = RateLimit(60)
+        self._thread = threading.Thread(target=self._run, name="tachograph-drain", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self, timeout: float) -> bool:
+        """Empty the rings, seal the segment, end; tell whether it was in time."""
+        self._stopping = True
+        self._wake.set()
+        if threading.current_thread() is self._thread:  # asked for by `on_turn`
+            self.rotate()
+            return True
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def flush(self) -> None:
+        """Write everything recorded so far. Never raises."""
+        self._turn(everything=True)
+
+    def rotate(self) -> Path | None:
+        """Write everything recorded so far and seal the segment; return its file. Never raises."""
+        return self._turn(everything=True, seal=True)
+
+    def counts(self) -> dict[str, int]:
+        """Return what was recorded and what found no room, of all lanes there ever were."""
+        found = dict(self._of_ended)
+        for lane in core.lanes():
+            _add(found, lane)
+        return found
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(self._wait_s)
+            due = self._segments.is_due
+            self._turn(everything=due, seal=due)
+            if self._on_turn is not None:
+                try:  # without the lock: it may ask for a dump
+                    self._on_turn()
+                except Exception as error:  # noqa: BLE001 -- the recorder outlives its user's code
+                    self._failed(error)
+        self.rotate()
+
+    def _turn(self, *, everything: bool, seal: bool = False) -> Path | None:
+        """Look at the rings once; with *seal* nothing comes between the last look and the seal."""
+        with self._lock:
+            self.statistics.turns += 1
+            try:
+                now = clock.monotonic_ns()
+                if now - self._flushed_ns >= _FLUSH_NS:
+                    everything, self._flushed_ns = True, now
+                # What comes while this runs is for the next turn: a loop can be faster than a disk.
+                # All heads are read in one go, so that a rotation cuts all lanes at one moment.
+                lanes = core.lanes()
+                ended = [lane.ended for lane in lanes]
+                heads = list(map(_head, lanes))
+                waiting = (h - lane.tail for h, lane in zip(heads, lanes, strict=True))
+                self._pace(max(waiting, default=0), now)
+                for lane, is_over, head in zip(lanes, ended, heads, strict=True):
+                    self._empty(lane, head, ended=is_over, everything=everything)
+                if everything:
+                    self._write_own()
+                return self._segments.seal(clean=True) if seal else None
+            except Exception as error:  # noqa: BLE001 -- the recorder never breaks what it records
+                self._failed(error)
+                return None
+
+    def _pace(self, fullest: int, now: int) -> None:
+        """Look sooner when a ring is getting full; later again after a second in which none was."""
+        if fullest > self._ring_events // 4:
+            soon = 0.0 if fullest > self._ring_events // 2 else self._wait_s / 2
+            self._wait_s = max(soon, self._interval_s / 8)
+            self._busy_ns = now
+        elif now - self._busy_ns > _QUIET_NS:
+            self._wait_s = min(self._wait_s * 2, self._interval_s)
+
+    def _empty(self, lane: core.Lane, head: int, *, ended: bool, everything: bool) -> None:
+        while (waiting := head - lane.tail) > 0 and (
+            everything or ended or waiting >= self._enough
+        ):
+            raw = lane.read(min(_MOST, waiting))
+            count = len(raw) // core.EVENT_BYTES
+            if count == 0:
+                break
+            if self._write(partial(self._batch_of, lane, raw)):
+                self.statistics.events_written += count
+            else:
+                self.statistics.events_lost += count
+            lane.release(count)
+        if ended:
+            number, tid = lane.number, lane.tid
+            _add(self._of_ended, lane)
+            lane.close()
+            self._batches.forget_lane(number, tid)
+            with contextlib.suppress(OSError):
+                self._ring_of(number, tid).unlink()
+
+    def _batch_of(self, lane: core.Lane, raw: bytes) -> bytes:
+        return self._batches.of_lane(lane.number, lane.tid, lane.tail, raw)
+
+    def _write_own(self) -> None:
+        left = len(buffer)
+        while left > 0 and (events := buffer.take(min(_MOST, left))):
+            left -= len(events)
+            written = 0
+            try:
+                for batch, count in self._batches.of_events(events):
+                    if self._write(partial(bytes, batch)):
+                        written += count
+            finally:
+                self.statistics.own_events_written += written
+                self.statistics.own_events_lost += len(events) - written
+
+    def _write(self, make: Callable[[], bytes]) -> bool:
+        """Write a batch; one that cannot be made is lost like one that cannot be written."""
+        try:
+            return self._segments.append(make)
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+            return False
+
+    def _failed(self, error: Exception) -> None:
+        self.statistics.failures += 1
+        if self._says.allow():
+            _logger.warning("The recorder could not write: %r", error)
+
+
+def _add(counts: dict[str, int], lane: core.Lane) -> None:
+    counts["events_recorded"] += lane.head
+    counts["events_dropped"] += lane.drops
+    counts["hook_errors"] += lane.errors

@@ -1,0 +1,149 @@
+"""The directory of one process's segments: named by a boot id, locked while the process lives.
+
+traces/abcd-4711/.lock  ring.0-4711  names  trace.7.bin.active  trace.6.bin.gz
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks, so a dead process's directory is never touched
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Home", "dead_homes", "is_artefact", "segment_index"]
+
+_BOOT_ID = re.compile(r"[a-z]{4}-[0-9]+")
+_SEGMENT = re.compile(r"trace\.([0-9]+)\.bin(?:\.active|\.gz|(?:\.gz)?\.[0-9A-Z]{26}\.partial)?")
+_OWN = re.compile(r"\.lock|names|ring\.[0-9]+-[0-9]+")
+
+
+def new_boot_id() -> str:
+    """Return four letters drawn from the time, and the process id."""
+    ns, letters = time.time_ns(), ""
+    for _ in range(4):
+        ns, digit = divmod(ns, 26)
+        letters += chr(ord("a") + digit)
+    return f"{letters}-{os.getpid()}"
+
+
+def segment_index(name: str) -> int | None:
+    """Return the number of the segment that a file belongs to, None for any other file."""
+    found = _SEGMENT.fullmatch(name)
+    return None if found is None else int(found[1])
+
+
+def is_artefact(name: str) -> bool:
+    """Return whether a file of this name is one that the recorder makes."""
+    return _OWN.fullmatch(name) is not None or segment_index(name) is not None
+
+
+class Home:
+    """A directory that this process owns: made anew, locked until it is closed.
+
+    Args:
+        parent: Holds the directories of all processes.
+
+    Raises:
+        OSError: It cannot be made or written.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            self.boot_id = new_boot_id()
+            self.path = parent / self.boot_id
+            try:
+                self.path.mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            self._lock = -1
+            try:
+                self._lock_it()
+            except BlockingIOError:  # another took it for a dead process's in this very moment
+                self.close()
+            except OSError:
+                self.close()
+                raise
+            else:
+                return
+
+    def _lock_it(self) -> None:
+        self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if fcntl is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(self._lock).st_nlink == 0:  # it looked empty, and was removed
+            raise BlockingIOError(errno.EAGAIN, "another process removed the directory")
+
+    @property
+    def names(self) -> Path:
+        """The file of names."""
+        return self.path / "names"
+
+    def close(self) -> None:
+        """Let the lock go; remove what only a living process needs. Never raises."""
+        with contextlib.suppress(OSError):  # whoever removed the directory did it all
+            for name in os.listdir(self.path):  # noqa: PTH208
+                if _OWN.fullmatch(name):
+                    (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()  # if nothing was recorded
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the lock's file and nothing else: in a forked child, the rest is the parent's."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+class Dead:
+    """The directory of a process that is no more, locked while it is recovered."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let the lock go; remove the directory if nothing is left in it."""
+        with contextlib.suppress(OSError):
+            if os.listdir(self.path) == [".lock"]:  # noqa: PTH208
+                (self.path / ".lock").unlink()
+                self.path.rmdir()
+        os.close(self._lock)
+
+
+def dead_homes(parent: Path, own: Path | None) -> Iterator[Dead]:
+    """Yield the directories of dead processes, each locked; close each.
+
+    A directory is one if its name is a boot id, its lock is free, and it holds known files only.
+    Never goes deeper; without file locks yields nothing.
+    """
+    if fcntl is None or not parent.is_dir():
+        return
+    for path in sorted(parent.iterdir()):
+        if path == own or not _BOOT_ID.fullmatch(path.name) or path.is_symlink():
+            continue
+        try:
+            with os.scandir(path) as entries:
+                known = all(
+                    is_artefact(entry.name) and entry.is_file(follow_symlinks=False)
+                    for entry in entries
+                )
+            if not known:
+                continue
+            lock = os.open(path / ".lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        yield Dead(path, lock)

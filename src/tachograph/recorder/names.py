@@ -1,0 +1,179 @@
+"""What the numbers in events stand for: where tasks are made, and which callbacks run.
+
+The native core tells each number once, on a loop's thread, in the middle of its work; so a name is
+made from what lies at hand, kept, and written at once to a file beside the rings, which a killed
+process leaves behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["Name", "Names", "read_names"]
+
+_CALLBACK = 0
+_MARKUP = str.maketrans('<>&"', "    ")
+
+
+class Name(NamedTuple):
+    """What a number stands for.
+
+    Attributes:
+        kind: `callback` or `spawn`.
+        number: As it stands in events.
+        text: `app/jobs.py:12 app.jobs.work` for where and what, `callback:app.jobs.tick`.
+    """
+
+    kind: str
+    number: int
+    text: str
+
+
+class Names:
+    """The names of this process; the native core gives each once, whatever recordings there are."""
+
+    def __init__(self) -> None:
+        self.spawns: dict[int, str] = {}
+        """Texts of the numbers of places where tasks are made."""
+        self.callbacks: dict[int, str] = {}
+        """Texts of the ids of groups of callbacks."""
+        self.unwritten = 0
+        """Names that could not be written to the file; segments have them all the same."""
+        self._news: list[Name] = []
+        self._file: int | None = None
+
+    def open(self, path: Path) -> None:
+        """Write every name to a new file, from now on too.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self.close()
+        self.unwritten = 0
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for name in self.all():
+            self._write(name)
+        self._news.clear()  # the head of a segment tells them all
+
+    def all(self) -> list[Name]:
+        """Return every name."""
+        found = [Name("callback", number, text) for number, text in list(self.callbacks.items())]
+        return found + [Name("spawn", number, text) for number, text in list(self.spawns.items())]
+
+    def news(self) -> list[Name]:
+        """Return the names that came since the last time."""
+        news = self._news
+        return [news.pop(0) for _ in range(len(news))]
+
+    def note(self, kind: int, number: int, first: Any, line: int, second: Any) -> None:
+        """Keep a name; called by the native core. Never raises.
+
+        Args:
+            kind: 0 for a group of callbacks, 1 for a place where tasks are made.
+            number: What stands for it in events.
+            first: The callable (None for all that have no number of their own), or the code object
+                that makes the task (None for unknown).
+            line: In that code.
+            second: The coroutine that the task runs.
+        """
+        try:
+            text = _callback(first) if kind == _CALLBACK else _spawn(first, line, second)
+        except Exception:  # noqa: BLE001 -- whatever the program calls may refuse to tell its name
+            text = "callback:unknown" if kind == _CALLBACK else "unknown"
+        (self.callbacks if kind == _CALLBACK else self.spawns)[number] = text
+        name = Name("callback" if kind == _CALLBACK else "spawn", number, text)
+        self._news.append(name)
+        self._write(name)
+
+    def _write(self, name: Name) -> None:
+        if self._file is None:
+            return
+        # With an end before it too: the line before may be there in part.
+        line = b"\n" + json.dumps(name, ensure_ascii=False).encode(errors="replace") + b"\n"
+        try:
+            whole = os.write(self._file, line) == len(line)
+        except OSError:
+            whole = False
+        self.unwritten += not whole
+
+    def close(self) -> None:
+        """Write to no file any more; also in a forked child, where the file is the parent's."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+def _callback(called: Any) -> str:
+    return "callback:" + ("other" if called is None else qualified_name(called))
+
+
+def _spawn(code: Any, line: int, coroutine: Any) -> str:
+    place = "unknown" if code is None else f"{short_path(code.co_filename)}:{line}"
+    return clean(place + ("" if coroutine is None else " " + coroutine_name(coroutine)))
+
+
+def read_names(lines: Iterable[bytes]) -> list[Name]:
+    """Return the names of a file, as far as it can be read; its last line may be torn."""
+    found = []
+    for line in lines:
+        try:
+            kind, number, text = json.loads(line)
+            found.append(Name(str(kind), int(number), str(text)))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def clean(text: str) -> str:
+    """Return *text* without what viewers take for markup: `f.<locals>.g` is written `f.g`."""
+    return text.replace(".<locals>", "").replace("<lambda>", "lambda").translate(_MARKUP)
+
+
+def qualified_name(called: Any) -> str:
+    """Return `module.qualname` of whatever can be called."""
+    function = getattr(called, "__func__", called)
+    name = getattr(function, "__qualname__", None)
+    if not isinstance(name, str):
+        cls = type(called)
+        return clean(f"{cls.__module__}.{cls.__qualname__}")
+    module = getattr(function, "__module__", None)
+    if not isinstance(module, str):  # a method of a type written in C
+        owner = getattr(function, "__self__", None)
+        module = None if owner is None else type(owner).__module__
+    return clean(f"{module}.{name}" if isinstance(module, str) else name)
+
+
+def coroutine_name(coroutine: Any) -> str:
+    """Return `module.qualname` of a coroutine, or of its type when it has no name."""
+    name = getattr(coroutine, "__qualname__", None)
+    if not isinstance(name, str):
+        cls = type(coroutine)
+        return f"{cls.__module__}.{cls.__qualname__}"
+    code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
+    if not isinstance(code, types.CodeType):
+        return name
+    return f"{module_of(code.co_filename)}.{name}"
+
+
+def short_path(path: str) -> str:
+    """Return a source file relative to the longest import root that holds it."""
+    best = ""
+    for root in sys.path:
+        prefix = f"{root or Path.cwd()}{os.sep}"
+        if path.startswith(prefix) and len(prefix) > len(best):
+            best = prefix
+    if best:
+        return path[len(best) :]
+    return Path(path).name if Path(path).is_absolute() else path
+
+
+def module_of(path: str) -> str:
+    """Return the dotted name that a source file has as a module."""
+    short = short_path(path).removesuffix(".py").removesuffix("/__init__")
+    return short.replace(os.sep, ".").replace("/", ".")

@@ -1,0 +1,42 @@
+"""What tests of the recorder share: an open buffer, and one recorder that is always ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.recorder.calls import Log
+
+from tachograph.recorder import control, recording
+from tachograph.recorder.events import EventBuffer, buffer
+from tachograph.testing import FakeClock
+
+
+@pytest.fixture
+def waiting() -> Iterator[EventBuffer]:
+    """The process's buffer of events, open, without a recorder that empties it."""
+    buffer.clear()
+    buffer.is_open = True
+    yield buffer
+    buffer.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_recorder_is_left() -> Iterator[None]:
+    """End what a test leaves running, and give asyncio its own methods back."""
+    yield
+    control.current().close()
+    recording.hooks().uninstall()
+
+
+@pytest.fixture
+def time() -> Iterator[FakeClock]:
+    """A clock that moves when the test says so."""
+    with FakeClock() as time:
+        yield time
+
+
+@pytest.fixture
+def log() -> Log:
+    """What the segments of the test ask for and tell."""
+    return Log()
