@@ -71,7 +71,7 @@ def test_help_imports_no_command() -> None:
         ([], "usage: tacho COMMAND"),
         (
             ["quer"],
-            "There is no command `quer`; there are: new, query, schema. Did you mean",
+            "there are: convert, doctor, new, query, run, schema. Did you mean `tacho query`?",
         ),
         (["query", "--nope"], "unrecognized arguments: --nope"),
         (["--nope"], "unrecognized arguments: --nope"),

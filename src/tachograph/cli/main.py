@@ -23,8 +23,11 @@ from tachograph.errors import CommandError
 __all__ = ["main"]
 
 COMMANDS: dict[str, str] = {
+    "convert": "write a trace as dial9 reads it, or as we record it",
+    "doctor": "say what works on this machine, and why not",
     "new": "make a service: observable, tested, ready to run",
     "query": "ask wide events in SQL",
+    "run": "run a program with the recorder on",
     "schema": "show what records emit, and whether a change breaks their readers",
 }
 """Each command with its line in `tacho --help`; its module is `tachograph.cli.<command>`."""
@@ -81,7 +84,9 @@ def _dispatch(arguments: list[str]) -> int:
     )
     module.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return int(module.run(parser.parse_intermixed_args(rest)))
+    # A command whose arguments are another program's takes them apart itself.
+    parse = getattr(module, "parse", None)
+    return int(module.run(parse(parser, rest) if parse else parser.parse_intermixed_args(rest)))
 
 
 def _top() -> argparse.ArgumentParser:
