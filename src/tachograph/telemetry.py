@@ -14,15 +14,14 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tachograph import logs, metrics
 from tachograph._base.document import Document
-from tachograph._base.env import collected, read_bool, read_text
 from tachograph._base.forks import ForkLock
 from tachograph.errors import ConfigError
 from tachograph.formats import json, pretty, schema
@@ -32,9 +31,10 @@ from tachograph.formats.json import FlatJson
 from tachograph.formats.nested import NestedJson
 from tachograph.formats.plan import RecordPlan
 from tachograph.formats.pretty import Pretty
-from tachograph.metrics.bridge import LoopWatch, RuntimeConfig, runtime_from_env
+from tachograph.metrics.bridge import LoopWatch, RuntimeConfig
 from tachograph.metrics.record import emit_open_records, problems_of_classes
 from tachograph.sinks import Period, QueueSink, Retention, RollingFile, StreamTarget, Target
+from tachograph.telemetry_config import TelemetryConfig
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,125 +46,7 @@ __all__ = ["TelemetryConfig", "TelemetryGuard", "init_telemetry"]
 _MIB = 2**20
 _LOG_RETENTION = Retention(max_files=48, max_bytes=256 * _MIB)
 _METRICS_RETENTION = Retention(max_files=1_500, max_bytes=768 * _MIB)
-_FORMATS = ("flat", "nested", "emf")
 _logger = logging.getLogger("tachograph")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TelemetryConfig:
-    """What telemetry does in this process.
-
-    Attributes:
-        service: Name of the service, written on every line as `service_name`.
-        telemetry_dir: Directory for rolling files; None for stderr and stdout.
-        log_filter: Level, then `logger=level` pairs: `info,orders=debug,uvicorn.access=off`.
-        globals: Further properties of every record and log line, in this order.
-        metrics_format: `flat`, `nested` or `emf`.
-        emf: For `emf`: namespaces, dimensions and the like; None for the service's name as the
-            namespace and no dimensions.
-        sampling: Which records are written; None for all.
-        destinations: Where records go besides, each with its own format, sink and sampler; the
-            guard closes their sinks.
-        runtime: How event loops and the process are measured, in records of their own; None for
-            not at all.
-        per_process: Put the process id into file names, for several processes in one directory that
-            are read apart. Without it they share the files, line by line.
-        announce_schema: On a stream, a line with a class's units before its first record; beside
-            files there is `metrics.schema.json`, and a person at a terminal needs neither.
-        pretty: Lines for a person instead of JSON, only without a directory; None: when the stream
-            is a terminal.
-
-    Raises:
-        ConfigError: A value is invalid; the message lists every problem.
-    """
-
-    service: str
-    telemetry_dir: Path | str | None = None
-    log_filter: str = "info"
-    globals: Mapping[str, str] = field(default_factory=dict)
-    metrics_format: str = "flat"
-    emf: EmfConfig | None = None
-    sampling: metrics.Sampling | None = None
-    destinations: Sequence[metrics.Destination] = ()
-    runtime: RuntimeConfig | None = None
-    per_process: bool = False
-    announce_schema: bool = False
-    pretty: bool | None = None
-
-    def __post_init__(self) -> None:
-        problems = []
-        if not self.service.strip():
-            problems.append("service: expected a name, got an empty text.")
-        if self.metrics_format not in _FORMATS:
-            expected = ", ".join(_FORMATS)
-            problems.append(f"metrics_format: expected {expected}, got {self.metrics_format!r}.")
-        if self.emf is not None and self.metrics_format != "emf":
-            problems.append(f"emf: of no effect with metrics_format={self.metrics_format!r}.")
-        try:
-            logs.Directives.parse(self.log_filter)
-        except ConfigError as error:
-            problems.append(f"log_filter: {error}")
-        if problems:
-            raise ConfigError("\n".join(problems))
-        if self.telemetry_dir is not None:
-            object.__setattr__(self, "telemetry_dir", Path(self.telemetry_dir))
-
-    @classmethod
-    def from_env(
-        cls, *, service: str, environ: Mapping[str, str] | None = None, **settings: Any
-    ) -> Self:
-        """Return a configuration from the environment; an empty variable counts as unset.
-
-        Reads `SERVICE_NAME`, `TELEMETRY_DIR`, `LOG_FILTER`, `METRICS_FORMAT`,
-        `TELEMETRY_PER_PROCESS`, `METRICS_SAMPLE_RATE` (errors are kept), `RUNTIME_METRICS` (on or
-        off) with `RUNTIME_METRICS_INTERVAL` and `RUNTIME_METRICS_RENAME`, and for EMF
-        `METRICS_NAMESPACE` (several by commas), `METRICS_DIMENSIONS` (names by commas, sets by
-        semicolons: `Operation,Status;Operation;`, where the empty set is no dimensions) and
-        `METRICS_LOG_GROUP`.
-
-        Args:
-            service: Used when `SERVICE_NAME` is unset.
-            environ: Read instead of the process's environment.
-            settings: Fields that win over the environment.
-
-        Raises:
-            ConfigError: Values are invalid; the message lists every problem, by its variable.
-        """
-        found: dict[str, Any] = {"service": read_text("SERVICE_NAME", environ) or service}
-        problems: list[str] = []
-        if directory := read_text("TELEMETRY_DIR", environ):
-            found["telemetry_dir"] = Path(directory)
-        if log_filter := read_text("LOG_FILTER", environ):
-            found["log_filter"] = log_filter
-        if metrics_format := read_text("METRICS_FORMAT", environ):
-            found["metrics_format"] = metrics_format
-        if rate := read_text("METRICS_SAMPLE_RATE", environ):
-            with collected(problems):
-                found["sampling"] = _sampling(rate)
-        if (settings.get("metrics_format") or metrics_format) == "emf" and "emf" not in settings:
-            with collected(problems, _EMF_VARIABLES):
-                found["emf"] = _emf_from_env(found["service"], environ)
-        if "runtime" not in settings:
-            with collected(problems):
-                found["runtime"] = runtime_from_env(environ)
-        with collected(problems):
-            per_process = read_bool("TELEMETRY_PER_PROCESS", environ)
-            if per_process is not None:
-                found["per_process"] = per_process
-        by_variable = {k: v for k, v in _VARIABLES.items() if k in found and k not in settings}
-        config = None
-        with collected(problems, by_variable):
-            config = cls(**{**found, **settings})
-        if config is None or problems:
-            raise ConfigError("\n".join(problems))
-        return config
-
-
-_VARIABLES = {"log_filter": "LOG_FILTER", "metrics_format": "METRICS_FORMAT"}
-_EMF_VARIABLES = {
-    "namespace": "METRICS_NAMESPACE (the service's name if unset)",
-    "dimensions": "METRICS_DIMENSIONS",
-}
 
 
 class _Telemetry:
@@ -208,6 +90,8 @@ class _Telemetry:
             self.pipeline = logs.setup(
                 self.log_sink, filter=config.log_filter, pretty=log_pretty, globals=everywhere
             )
+            # Last, so that it can say what is wrong with it; a service starts without it too.
+            self.recorder = None if config.recorder is None else _Recording(config)
             undo.pop_all()
 
     def _schema_file(self) -> Document | None:
@@ -241,8 +125,9 @@ class _Telemetry:
         budget = _Budget(timeout)
         if self.bridge is not None:
             self.bridge.close()
-        # Records first, so that what goes wrong with them can still be logged.
-        parts = [self.metrics_sink.close(budget.left())]
+        parts = [self.recorder is None or self.recorder.close(budget.left())]
+        # Records before logs, so that what goes wrong with them can still be logged.
+        parts.append(self.metrics_sink.close(budget.left()))
         parts += [other.sink.close(budget.left()) for other in self.config.destinations]
         metrics.detach()
         if self.schema is not None:
@@ -272,7 +157,29 @@ class _Telemetry:
         }
         if self.bridge is not None:
             found["runtime"] = self.bridge.statistics()
+        if self.recorder is not None:
+            found["recorder"] = self.recorder.statistics()
         return found
+
+
+class _Recording:
+    """The flight recorder, and the lines of the log in it."""
+
+    def __init__(self, config: TelemetryConfig) -> None:
+        # Imported when it is wanted: it needs asyncio, and most jobs do without.
+        from tachograph.recorder.control import recorder_or_disabled  # noqa: PLC0415
+        from tachograph.recorder.log_events import LogEvents  # noqa: PLC0415
+
+        self._recorder = recorder_or_disabled(config.recorder)
+        self._log_events = LogEvents(config.service.replace("-", "_"))
+        logging.getLogger().addHandler(self._log_events)
+
+    def statistics(self) -> dict[str, Any]:
+        return self._recorder.statistics()
+
+    def close(self, timeout: float) -> bool:
+        logging.getLogger().removeHandler(self._log_events)
+        return self._recorder.close(timeout)
 
 
 class TelemetryGuard:
@@ -401,22 +308,6 @@ def _format(config: TelemetryConfig, everywhere: dict[str, str]) -> FlatJson | N
             return Emf(replace(emf, globals={**everywhere, **emf.globals}))
         case _:
             return FlatJson(everywhere)
-
-
-def _sampling(rate: str) -> metrics.Sampling:
-    try:
-        return metrics.Sampling(float(rate))
-    except ValueError:
-        msg = f"METRICS_SAMPLE_RATE: expected a number above 0 and at most 1, got {rate!r}."
-        raise ConfigError(msg) from None
-
-
-def _emf_from_env(service: str, environ: Mapping[str, str] | None) -> EmfConfig:
-    return EmfConfig.from_text(
-        read_text("METRICS_NAMESPACE", environ) or service,
-        dimensions=read_text("METRICS_DIMENSIONS", environ) or "",
-        log_group=read_text("METRICS_LOG_GROUP", environ),
-    )
 
 
 def _log_target(config: TelemetryConfig) -> tuple[Target, bool]:

@@ -14,6 +14,8 @@ from tachograph.asgi.types import Scope
 from tachograph.errors import DeclarationError
 from tachograph.metrics import Outcome, Timer, WideEvent
 from tachograph.metrics.fields import MISSING, MetricSpec, OutcomeSpec, TimerSpec
+from tachograph.recorder.events import buffer
+from tachograph.recorder.requests import note_request, place
 
 __all__ = ["Facts"]
 
@@ -26,7 +28,16 @@ _KIND_OF_STATUS = {
     503: ErrorKind.Downstream,
     504: ErrorKind.Downstream,
 }
-_AT_START = ("request_id", "operation", "method", "path", "trace_id", "span_id")
+_AT_START = (
+    "request_id",
+    "operation",
+    "method",
+    "path",
+    "trace_id",
+    "span_id",
+    "task_id",
+    "trace_segment",
+)
 
 
 class Facts:
@@ -66,6 +77,8 @@ class Facts:
         """Return a new record of the request, not yet opened."""
         trace_id, span_id = _traceparent(scope) if self._traced else _NO_IDS
         state: State = scope[KEY]
+        if buffer.is_open:
+            state.task_id, state.trace_segment = place()
         values: dict[str, Any] = {}
         for name in self._starts:
             match name:
@@ -80,8 +93,12 @@ class Facts:
                     values[name] = self._classify(scope)
                 case "trace_id":
                     values[name] = trace_id
-                case _:
+                case "span_id":
                     values[name] = span_id
+                case "task_id":
+                    values[name] = state.task_id
+                case _:
+                    values[name] = state.trace_segment
         return self._record(**values)
 
     def head_sent(self, record: Any, status: int) -> None:
@@ -107,6 +124,8 @@ class Facts:
 
     def end(self, record: Any, state: State) -> None:
         """Note how it ended, before the record closes."""
+        if buffer.is_open:
+            self._tell_recorder(record, state)
         if self._kinds and record.error_kind is None:
             kind = state.error_kind or _kind_of(state.status)
             if kind is not None:
@@ -121,6 +140,25 @@ class Facts:
                 cls = type(state.error)
                 module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
                 record.error_type = f"{module}{cls.__qualname__}"
+
+    def _tell_recorder(self, record: Any, state: State) -> None:
+        """Put the request into the trace; its duration is the record's own, to the nanosecond."""
+        started_ns = record._started_ns  # noqa: SLF001 -- of the same package
+        elapsed_ns = clock.monotonic_ns() - started_ns
+        duration_ns = record.duration.stop() if self._timed else elapsed_ns
+        operation = record.operation if self._has("operation") else None
+        error = state.error
+        outcome = "Ok" if error is None else "Error"
+        note_request(
+            request_id=state.request_id,
+            record=self._record.__name__,
+            operation=None if operation is None else operation.name,
+            start_ns=started_ns,
+            duration_ns=duration_ns,
+            outcome="Cancelled" if state.disconnected else outcome,
+            status=state.status or None,
+            task_id=state.task_id,
+        )
 
 
 def _unfilled(specs: dict[str, Any], starts: list[str]) -> list[str]:

@@ -36,6 +36,8 @@ class State:
         disconnected: Whether the client went away before the response started.
         error_kind: Set by a layer or a handler; else derived from the status.
         error: The exception that became a response.
+        task_id: The recorder's id of the request's task; None where nothing is recorded.
+        trace_segment: The process and number of the segment in which the request began.
     """
 
     __slots__ = (
@@ -46,6 +48,8 @@ class State:
         "error_kind",
         "request_id",
         "status",
+        "task_id",
+        "trace_segment",
     )
 
     def __init__(self, request_id: str) -> None:
@@ -56,6 +60,8 @@ class State:
         self.disconnected = False
         self.error_kind: ErrorKind | None = None
         self.error: BaseException | None = None
+        self.task_id: int | None = None
+        self.trace_segment: str | None = None
 
 
 def set_error_kind(scope: Scope, kind: ErrorKind) -> None:
