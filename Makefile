@@ -5,6 +5,7 @@
 #   make test    everything: check, slow tests, the generated service's own tests         (< 15 min)
 #   make bench   measure; prints ratios, decides nothing
 #   make sanitize  the native core under AddressSanitizer and UBSan                         (< 2 min)
+#   make fuzz    any bytes against the readers of traces, for FUZZ_SECONDS (60)
 #   make soak    the highest rate for SECONDS=60: bounded memory, everything accounted for
 #   make conserve  REQUESTS=50000 across a SIGTERM: one record each
 #   make test-pythons  the parts near the interpreter on other Pythons, 3.12 to 3.15         (< 2 min each)
@@ -17,7 +18,7 @@ READY  := .venv/.ready
 RUN    := .venv/bin/python
 
 .DEFAULT_GOAL := check
-.PHONY: demo check lint types fast test sanitize bench soak conserve test-pythons load format clean setup
+.PHONY: demo check lint types fast test sanitize fuzz bench soak conserve test-pythons load format clean setup
 
 setup: $(READY)
 
@@ -42,12 +43,17 @@ fast: $(READY)
 
 test: check
 	$(RUN) -m pytest -q -m slow
-	TACHO_PURE=1 $(RUN) -m pytest -q tests/formats tests/metrics tests/sinks
+	TACHO_PURE=1 $(RUN) -m pytest -q tests/formats tests/metrics tests/sinks tests/recorder
 	scripts/sanitize.sh
 	$(RUN) scripts/test_service.py
 
 sanitize: $(READY)
 	scripts/sanitize.sh
+
+# Its fuzzer has no wheel for each Python, so it is no part of the set-up.
+fuzz: $(READY)
+	$(RUN) -m pip install --quiet --group fuzz
+	$(RUN) fuzz/trace.py
 
 bench: $(READY)
 	@set -e; for bench in bench/[a-z]*.py; do echo "== $$bench"; $(RUN) $$bench; done
@@ -55,6 +61,8 @@ bench: $(READY)
 soak: $(READY)
 	$(RUN) scripts/soak_records.py
 	TACHO_PURE=1 $(RUN) scripts/soak_records.py
+	$(RUN) scripts/soak_recorder.py
+	TACHO_PURE=1 $(RUN) scripts/soak_recorder.py --rate 10000
 
 conserve: $(READY)
 	$(RUN) scripts/conserve.py

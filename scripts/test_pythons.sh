@@ -13,6 +13,9 @@ repository="$PWD"
 cache="$repository/scratch/pythons"
 root="$cache/sid"
 tests="tests/_base tests/_core tests/formats tests/metrics tests/sinks"
+# Of the recorder and its format, what depends on the interpreter.
+tests="$tests tests/recorder/test_steps.py tests/recorder/test_hooks.py tests/recorder/test_facts.py"
+tests="$tests tests/trace/test_delta.py tests/trace/test_encode.py"
 [ $# -gt 0 ] || set -- 3.12 3.13 3.14 3.15
 mkdir -p "$cache"
 

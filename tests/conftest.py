@@ -23,8 +23,8 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def reference_data() -> Path:
-    """The directory of reference files, `../shared` or TACHOGRAPH_REFERENCE; skips without."""
-    path = Path(os.environ.get("TACHOGRAPH_REFERENCE") or REPOSITORY.parent / "shared")
+    """The directory of reference files, `../shared` or TACHOGRAPH_SHARED; skips without."""
+    path = Path(os.environ.get("TACHOGRAPH_SHARED") or REPOSITORY.parent / "shared")
     if not path.is_dir():
-        pytest.skip(f"no reference data at {path}; set TACHOGRAPH_REFERENCE to run this test")
+        pytest.skip(f"no reference data at {path}; set TACHOGRAPH_SHARED to run this test")
     return path

@@ -25,6 +25,7 @@ MODULES = [
     "tachograph.sinks",
     "tachograph.telemetry",
     "tachograph.testing",
+    "tachograph.trace",
 ]
 """Modules that users import from. All others are ours to change."""
 

@@ -26,16 +26,23 @@ ALLOWED: dict[str, frozenset[str]] = {
     # A wide event is useful without logs, a log line without records: neither knows the other.
     "metrics": STREAMS,
     "logs": STREAMS,
-    # Only these two see more than one stream.
-    "asgi": STREAMS | {"metrics", "logs"},
-    "telemetry": STREAMS | {"metrics", "logs"},
+    # The wire format is for those who write it and those who read it: it knows none of them, and
+    # runs where no core is.
+    "trace": frozenset({"_base", "errors"}),
+    # The third stream. It knows neither records nor logs, and a trace is read without it.
+    "recorder": FOUNDATION | {"trace", "_version"},
+    # Only these see more than one stream.
+    "asgi": STREAMS | {"metrics", "logs", "recorder"},
+    "telemetry": STREAMS | {"metrics", "logs", "recorder", "telemetry_config"},
+    "telemetry_config": STREAMS | {"metrics", "logs", "recorder"},
     # Readers of what was written: they know its form, never its writer.
     "fleet": FOUNDATION | {"formats"},
     # The top: nothing imports these.
     "testing": STREAMS | {"metrics", "logs", "telemetry"},
     "scaffold": FOUNDATION,
     # `tacho schema` reads what record classes declare.
-    "cli": FOUNDATION | {"_version", "fleet", "formats", "metrics", "scaffold"},
+    "cli": FOUNDATION
+    | {"_version", "fleet", "formats", "metrics", "recorder", "scaffold", "trace"},
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(
         {"_version", "asgi", "errors", "formats", "logs", "metrics", "telemetry"}
@@ -46,6 +53,13 @@ ALLOWED: dict[str, frozenset[str]] = {
 MAX_LINES = 500
 
 TESTED_BY: dict[str, str] = {
+    # What the hooks record is tested by programs that run under them, natively and not.
+    "_core/loop_pure/hooks": "recorder/test_steps.py",
+    "_core/loop_pure/lane": "recorder/test_steps.py",
+    "_core/loop_pure/tasks": "recorder/test_steps.py",
+    "recorder/core": "recorder/test_steps.py",
+    "recorder/requests": "asgi/test_trace.py",
+    "telemetry_config": "test_telemetry.py",
     "__main__": "cli/test_main.py",
     "_version": "cli/test_main.py",
     "errors": "metrics/test_declaration.py",
@@ -71,6 +85,10 @@ TESTED_BY: dict[str, str] = {
     "metrics/select_probe": "metrics/test_loop_probe.py",
     "metrics/scope": "metrics/test_lifecycle.py",
     "metrics/statistics": "metrics/test_current.py",
+    "trace/schema": "trace/test_decode.py",
+    "trace/values": "trace/test_decode.py",
+    "trace/plain": "trace/test_dial9.py",
+    "trace/intervals": "trace/test_dial9.py",
     "_base/gil": "sinks/test_queue.py",
     "sinks/block": "sinks/test_queue.py",
     "sinks/writer": "sinks/test_queue.py",

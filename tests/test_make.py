@@ -12,6 +12,7 @@ TARGETS = [
     "check",
     "test",
     "sanitize",
+    "fuzz",
     "bench",
     "soak",
     "conserve",

@@ -5,7 +5,8 @@ General layout, data flowing one way:
     metrics    records: WideEvent, fields, instruments       formats   record -> bytes
     logs       structured logs over stdlib logging           sinks     bytes -> files, streams
     telemetry  starts and closes all of it                   asgi      middlewares, one order
-    testing    for your tests and ours                       cli, scaffold, fleet: the tools
+    testing    for your tests and ours                       trace     the recorder's files
+    cli, scaffold, fleet: the tools
 """
 
 from typing import TYPE_CHECKING, Any
