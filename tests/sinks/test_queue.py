@@ -220,6 +220,8 @@ def test_a_pipe_that_nobody_reads_never_holds_a_caller(made: Callable[..., Queue
     closed = sink.close(0.2)
     took = time.monotonic() - begun
     found = sink.statistics()
+    assert sink._writer._thread is not None
+    sink._writer._thread.join(30)  # the descriptor's number may be another's afterwards
     os.close(reader)
     os.close(writer)
 
