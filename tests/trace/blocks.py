@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -12,12 +12,14 @@ from tachograph.trace.compact import (
     NAME,
     SPAWN_NAME,
     Spawn,
+    put_living,
     raw_checkpoint,
     raw_park,
     raw_spawn,
     raw_step,
     write_raw,
 )
+from tachograph.trace.delta import columns
 from tachograph.trace.model import Checkpoint, Park, Step, StepFlag
 
 
@@ -73,11 +75,26 @@ def write_names(encoder: Encoder, born: Iterable[Born]) -> dict[str, int]:
 
 def write_born(encoder: Encoder, born: Sequence[Born], *, shift: int = 0) -> None:
     """Write names, and a block for each run of spawns of one lane."""
+    for lane, raw in _raw_spawns(encoder, born):
+        write_raw(encoder, lane, raw, shift=shift)
+
+
+def write_living(encoder: Encoder, born: Sequence[Born], *, shift: int = 0) -> None:
+    """Write names, and a block of tasks that began before for each run of one lane."""
+    for lane, raw in _raw_spawns(encoder, born):
+        put_living(encoder, lane, shift, columns(b"".join(raw), shift)[2])
+
+
+def _raw_spawns(encoder: Encoder, born: Sequence[Born]) -> Iterator[tuple[int, list[bytes]]]:
     numbers = write_names(encoder, born)
     tasks = [each for each in born if not each.flags & StepFlag.CALLBACK]
     for lane, rows in groupby(tasks, key=lambda each: each.lane):
-        raw = [
-            raw_spawn(Spawn(e.time_ns, e.task, e.waker, numbers.get(e.location or "", 0), e.flags))
-            for e in rows
-        ]
-        write_raw(encoder, lane, raw, shift=shift)
+        yield (
+            lane,
+            [
+                raw_spawn(
+                    Spawn(e.time_ns, e.task, e.waker, numbers.get(e.location or "", 0), e.flags)
+                )
+                for e in rows
+            ],
+        )

@@ -63,7 +63,7 @@ def lanes(draw: st.DrawFn) -> list[Step]:
     return steps
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(lanes())
 def test_steps_come_back(steps: list[Step]) -> None:
     """Every column of every step is read as it was written."""
@@ -101,7 +101,7 @@ def test_spans_that_are_long() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     st.lists(
         st.tuples(
@@ -130,7 +130,7 @@ def test_parks_come_back(rows: list[tuple[int, ...]], unknown: set[str]) -> None
     assert {"locks", "files"} & unknown == {n for n in ("locks", "files") if not event[n]}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     st.lists(
         st.builds(
@@ -154,7 +154,7 @@ def test_spawns_come_back(spawns: list[Spawn]) -> None:
     assert (7, spawns[0].time_ns) == (event["lane"], event.timestamp_ns)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     st.lists(
         st.builds(

@@ -25,7 +25,7 @@ KNOWN = (0, 64, 4, 12, 32)
 Raw = tuple[int, ...]
 
 steps = st.tuples(
-    *(TIMES, IDS, WAKERS, U32, U32, st.just(0), st.just(STEP)),
+    *(TIMES, IDS, WAKERS, U32, U32, st.just(0) | U32, st.just(STEP)),
     st.sampled_from(KNOWN) | st.integers(0, 255),
     st.integers(0, 65535) | st.integers(0, 3),
 )
@@ -53,7 +53,7 @@ def pack(events: Sequence[Raw]) -> bytes:
 
 
 @pytest.mark.skipif(loop is None, reason="there is no native core")
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.lists(anything | steps | parks | spawns | checkpoints, max_size=40), st.integers(0, 20))
 def test_both_write_the_same(events: list[Raw], shift: int) -> None:
     """The native core and Python make equal columns of any events."""
@@ -66,7 +66,7 @@ def span(value: int, flags: int, flag: int) -> int:
     return value << 10 if flags & flag else value
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(
     st.lists(steps, max_size=20),
     st.lists(parks, max_size=20),
@@ -95,8 +95,9 @@ def test_what_was_written_is_read(
             *wake(cut(t0) - cut(t0 - span(delay, flags, LONG_DELAY)), waker, flags, task),
             queue,
             flags & ~3,
+            0 if flags & (CONTINUED | CALLBACK) else chain,
         )
-        for t0, task, waker, duration, delay, _, _, flags, queue in stepped
+        for t0, task, waker, duration, delay, chain, _, flags, queue in stepped
     ]
     assert found[1] == [
         (cut(t0), cut(woke) - cut(t0), cut(woke + span(delay, flags, 2)) - cut(woke), queue)
@@ -119,11 +120,11 @@ def wake(delay: int, waker: int, flags: int, task: int) -> tuple[int, int, int]:
     return (UNKNOWN if unknown else delay), task, waker
 
 
-@settings(deadline=None, max_examples=200)
-@given(st.integers(0, 3), st.integers(0, 9), U64, st.lists(st.binary(max_size=9), min_size=6))
+@settings(max_examples=2 * settings().max_examples)
+@given(st.integers(0, 3), st.integers(0, 9), U64, st.lists(st.binary(max_size=9), min_size=7))
 def test_any_columns_read_or_raise(which: int, count: int, base: int, data: list[bytes]) -> None:
     """Columns that do not fit raise the one error; what is read has an entry for each in order."""
-    widths = (6, 4, 4, 3)
+    widths = (7, 4, 4, 3)
     for shift in (0, 3):
         try:
             found = rows(which, (count, base, *data[: widths[which]]), shift)

@@ -88,7 +88,7 @@ def test_nothing_that_dial9_knows_is_lost(utilisation: float) -> None:
     assert dial9_view(trace) == dial9_view(back)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     st.lists(
         st.builds(
@@ -347,12 +347,21 @@ def test_stacks_become_dumps() -> None:
     """Where a task was suspended is stamped with the end of its last step, else with its wake."""
     steps = [STEP._replace(stack=1), STEP._replace(start_ns=T + 90_000, stack=1)]
     trace = Trace(steps=Steps(steps), stacks=[(), (0x1000, 0x2000)])
-    report = check(b"".join(Conversion(trace).batches()))
+    report = check(b"".join(Conversion(trace, idle_mean_ns=0).batches()))
 
     assert [] == report.broken
     assert [(-700, [0x1000, 0x2000]), (5000, [0x1000, 0x2000])] == rows(
         report, "TaskDumpEvent", "callchain"
     )
+
+
+def test_short_waits_have_no_dumps() -> None:
+    """Of a wait of a millisecond in ten it is not told where: a wait is told by its length."""
+    steps = [STEP._replace(start_ns=T + n * 1000, duration_ns=10, stack=1) for n in range(500)]
+    trace = Trace(steps=Steps(steps), stacks=[(), (0x1000, 0x2000)])
+    report = check(b"".join(Conversion(trace, idle_mean_ns=1_000_000_000).batches()))
+
+    assert len(rows(report, "TaskDumpEvent", "callchain")) < 3
 
 
 def test_numbers_with_a_sign() -> None:
@@ -434,7 +443,7 @@ def test_head_and_symbols() -> None:
 def test_samples_keep_their_lane() -> None:
     """A sample on no lane of dial9's is on 255, and its task has the id that the steps have."""
     sample = EVENTS["CpuSampleEvent"]
-    events = tuple((sample, T, lane, 1, 0, None, (1,), None, 5) for lane in (3, 70, 254))
+    events = tuple((sample, T, lane, 1, 0, None, (1,), None, 5, None) for lane in (3, 70, 254))
     report, _ = convert(STEP, events=events)
 
     assert [3, 255, 254] == [e.values["worker_id"] for e in report.named("CpuSampleEvent")]

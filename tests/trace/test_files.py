@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tachograph.errors import TraceFormatError
-from tachograph.trace import Decoder
+from tachograph.trace import Decoder, Encoder
+from tachograph.trace.compact import CLOCK, raw_step, write_raw
 from tachograph.trace.files import read_bytes, read_file, read_pieces
+from tachograph.trace.model import Anchor, Step
+from tachograph.trace.schema import HEADER
 
 from .service_load import service_load, write_load
 from .vectors import WORKED
@@ -140,3 +144,30 @@ def test_model_of_dial9s_demo(demo: Path) -> None:
         *(len(trace.steps), len(trace.parks), len(trace.wakes)),
         *(len(trace.samples), len(trace.dumps), len(spawned)),
     )
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["raw", "gzip"])
+def test_without_a_clock_the_files_own_time_stands_in(tmp_path: Path, packed: bool) -> None:
+    """No anchor: the newest event was when the file last changed, flagged (recorder.md row 23)."""
+    encoder = Encoder()
+    write_raw(encoder, 0, [raw_step(Step(0, 5_000, 300, 0, 1_024, 0, 0, 0))])
+    path = tmp_path / "trace.0.bin"
+    path.write_bytes(gzip.compress(encoder.take()) if packed else encoder.take())
+    os.utime(path, ns=(1, 1_700_000_000_000_000_000))
+    trace = read_file(path)
+
+    assert [Anchor(5_300, 1_700_000_000_000_000_000)] == trace.anchors
+    assert trace.anchor_guessed
+
+
+def test_a_told_clock_is_not_guessed(tmp_path: Path) -> None:
+    """Nor is one guessed for a file in which nothing has a time."""
+    encoder = Encoder()
+    encoder.event(CLOCK, 1_000, 10**18)
+    path = tmp_path / "trace.0.bin"
+    path.write_bytes(encoder.take())
+    trace = read_file(path)
+    assert ([Anchor(1_000, 10**18)], False) == (trace.anchors, trace.anchor_guessed)
+
+    path.write_bytes(HEADER)
+    assert ([], False) == (read_file(path).anchors, read_file(path).anchor_guessed)

@@ -72,7 +72,7 @@ def plain(events: list[Event]) -> Written:
     return [(e.schema, e.timestamp_ns, e.values) for e in events]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(streams())
 def test_what_is_written_is_read(stream: tuple[bytes, Written]) -> None:
     """Any events of any schemas come back, times and pools included [format 15.2]."""
@@ -81,7 +81,7 @@ def test_what_is_written_is_read(stream: tuple[bytes, Written]) -> None:
     assert written == plain(Decoder(strict=True).read(data))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(streams(), streams())
 def test_joined_files_are_read_one_after_the_other(
     first: tuple[bytes, Written], second: tuple[bytes, Written]
@@ -90,7 +90,7 @@ def test_joined_files_are_read_one_after_the_other(
     assert first[1] + second[1] == plain(Decoder(strict=True).read(first[0] + second[0]))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(streams(), st.data())
 def test_a_prefix_gives_a_prefix(stream: tuple[bytes, Written], data: st.DataObject) -> None:
     """Whatever is cut off, the events before the cut are read [format 15.4]."""
@@ -103,7 +103,7 @@ def test_a_prefix_gives_a_prefix(stream: tuple[bytes, Written], data: st.DataObj
     assert not decoder.corrupt
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(streams(), st.lists(st.integers(1, 60), min_size=1))
 def test_pieces_give_the_same(stream: tuple[bytes, Written], sizes: list[int]) -> None:
     """It does not matter how the bytes arrive."""
@@ -130,14 +130,12 @@ def reads_or_raises(data: bytes) -> None:
             continue
 
 
-@settings(deadline=None, max_examples=100)
 @given(st.binary(max_size=400) | st.binary(max_size=400).map(lambda data: HEADER + data))
 def test_garbage_reads_or_raises(data: bytes) -> None:
     """Any bytes read or raise `TraceFormatError`, nothing else [format 15.1]."""
     reads_or_raises(data)
 
 
-@settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, len(WORKED) - 1), st.integers(0, 255)), max_size=6))
 def test_damage_reads_or_raises(damage: list[tuple[int, int]]) -> None:
     """So does a trace in which bytes have changed."""
@@ -150,7 +148,7 @@ def test_damage_reads_or_raises(damage: list[tuple[int, int]]) -> None:
 BLOCKS = write_load(service_load(3), shift=3)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.lists(st.tuples(st.integers(0, len(BLOCKS) - 1), st.integers(0, 255)), max_size=6))
 def test_damaged_blocks_read_or_raise(damage: list[tuple[int, int]]) -> None:
     """So do blocks in which bytes have changed."""
@@ -190,7 +188,6 @@ def odd_events(draw: st.DrawFn) -> bytes:
     return encoder.take()
 
 
-@settings(deadline=None, max_examples=100)
 @given(odd_events())
 def test_odd_events_read_or_raise(data: bytes) -> None:
     """So do built-in names whose fields or values are not what they should be."""

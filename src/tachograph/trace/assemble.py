@@ -7,6 +7,7 @@ any order. An event that cannot be used is counted in `Trace.forgiven`, never gu
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,13 +18,15 @@ from tachograph.trace.compact import (
     SPAWN_NAME,
     Spawn,
     read_checkpoints,
+    read_living,
     read_parks,
     read_spawns,
     read_steps,
 )
 from tachograph.trace.decode import Decoder
-from tachograph.trace.events import EVENTS, MANDATORY
+from tachograph.trace.fit import fits
 from tachograph.trace.model import (
+    JOB_PREFIX,
     NO_LANE,
     UNKNOWN,
     WAKER_NUMBER,
@@ -41,23 +44,10 @@ from tachograph.trace.model import (
     Trace,
     Waker,
 )
-from tachograph.trace.schema import Event, FieldType, Schema
+from tachograph.trace.requests import REQUEST, unpack_requests
+from tachograph.trace.schema import Event, Schema
 
 __all__ = ["assemble"]
-
-INTEGERS = (FieldType.VARINT, FieldType.U8, FieldType.U16, FieldType.U32)
-ALIKE: dict[FieldType, tuple[FieldType, ...]] = {
-    **dict.fromkeys(INTEGERS, INTEGERS),
-    FieldType.POOLED_STRING: (FieldType.POOLED_STRING, FieldType.STRING),
-    FieldType.POOLED_STACK: (FieldType.POOLED_STACK, FieldType.STACK_FRAMES),
-}
-"""Types that give the same kind of value."""
-
-OURS = frozenset(
-    f"tacho:{name}"
-    for name in ("Steps", "Parks", "Spawns", "Checkpoints", "Name", "Lane", "OpenStep")
-)
-"""Events to which later versions may add fields behind those that we know."""
 
 CALLBACK = int(StepFlag.CALLBACK)  # an enum in a loop over steps costs more than the loop
 EAGER, CONTINUED = int(StepFlag.EAGER), int(StepFlag.CONTINUED)
@@ -96,6 +86,8 @@ class _Assembly:
         self.trace = Trace()
         self.places: dict[int, str] = {}  # where tasks are made, by number
         self.unplaced: list[Spawn] = []
+        self.stacks: dict[int, int] = {}  # places in the trace's, by number
+        self.known_stacks: dict[tuple[int, ...], int] = {(): 0}
         self.known: dict[Schema, bool] = {}
         self.told_wakes = False
         self.polls: dict[int, list[tuple[int, Event]]] = {}
@@ -105,7 +97,10 @@ class _Assembly:
             "tacho:Parks": self.parks,
             "tacho:Spawns": self.spawns,
             "tacho:Checkpoints": self.checkpoints,
+            "tacho:Living": self.living,
             "tacho:Name": self.name,
+            "tacho:Stack": self.stack,
+            "tacho:Requests": self.requests,
             "tacho:Lane": self.lane,
             "tacho:OpenStep": self.open_step,
             "PollStartEvent": self.poll,
@@ -141,7 +136,7 @@ class _Assembly:
         """Say whether a built-in event has the fields that its name promises."""
         known = self.known.get(schema)
         if known is None:
-            known = self.known[schema] = _fits(schema)
+            known = self.known[schema] = fits(schema)
         if not known:
             self.trace.forgiven["odd_events"] += 1
         return known
@@ -156,6 +151,9 @@ class _Assembly:
 
     def steps(self, event: Event) -> None:
         block = read_steps(event)
+        if any(block.stack):
+            places = self.stacks
+            block.stack = array("q", [places.get(n, 0) for n in block.stack])
         self.trace.steps.extend(getattr(block, name) for name in block.columns)
         for task, start, duration, flags in zip(
             block.task, block.start_ns, block.duration_ns, block.flags, strict=True
@@ -195,14 +193,26 @@ class _Assembly:
         lane = _number(event, "lane")
         for spawn in read_spawns(event):
             known = self.task(spawn.task)
-            if not spawn.flags & CONTINUED:
-                by = spawn.waker if spawn.waker >> WAKER_SHIFT <= BY_CALLBACK else 0
-                known.parent = by & WAKER_NUMBER or None
-                known.lane, known.spawn_ns, known.flags = lane, spawn.time_ns, spawn.flags
-            if spawn.name in self.places:
-                known.location = self.places[spawn.name]
-            else:
-                self.unplaced.append(spawn)
+            known.began_before = False
+            self.begin(known, lane, spawn)
+
+    def living(self, event: Event) -> None:
+        lane = _number(event, "lane")
+        for spawn in read_living(event):
+            known = self.task(spawn.task)
+            if known.spawn_ns is None:  # else the spawn itself is in another file that was read
+                known.began_before = True
+                self.begin(known, lane, spawn)
+
+    def begin(self, known: Task, lane: int, spawn: Spawn) -> None:
+        if not spawn.flags & CONTINUED:
+            by = spawn.waker if spawn.waker >> WAKER_SHIFT <= BY_CALLBACK else 0
+            known.parent = by & WAKER_NUMBER or None
+            known.lane, known.spawn_ns, known.flags = lane, spawn.time_ns, spawn.flags
+        if spawn.name in self.places:
+            known.location = self.places[spawn.name]
+        else:
+            self.unplaced.append(spawn)
 
     def name(self, event: Event) -> None:
         number, text = _number(event, "number"), event["text"]
@@ -213,6 +223,18 @@ class _Assembly:
             known.location, known.flags = text, CALLBACK
         elif event["kind"] == SPAWN_NAME:
             self.places[number] = text
+
+    def stack(self, event: Event) -> None:
+        frames = event["frames"]
+        index = self.known_stacks.get(frames)
+        if index is None:
+            index = self.known_stacks[frames] = len(self.trace.stacks)
+            self.trace.stacks.append(frames)
+        self.stacks[_number(event, "number")] = index
+
+    def requests(self, event: Event) -> None:
+        for request in unpack_requests(event):
+            self.trace.events.append(Event(REQUEST, request.end_ns, tuple(request), event.pools))
 
     def lane(self, event: Event) -> None:
         self.trace.lanes[_number(event, "lane")] = Lane(_number(event, "tid"), event["loop"])
@@ -309,11 +331,27 @@ class _Assembly:
         trace.checkpoints.sort("lane", "time_ns")
         trace.steps.sort("lane", "start_ns")
         trace.parks.sort("lane", "start_ns")
+        self.place_wakes_of_jobs()
         trace.wakes.sort("time_ns")
         trace.anchors.sort()
         if self.told_wakes:
             self.match_wakes()
         return trace
+
+    def place_wakes_of_jobs(self) -> None:
+        """Say that a job was woken where it was made: its own lane is that of its thread."""
+        jobs = {
+            known.task: known.lane
+            for known in self.trace.tasks.values()
+            if (known.location or "").startswith(JOB_PREFIX)
+        }
+        wakes = self.trace.wakes
+        for n, woken in enumerate(wakes.woken) if jobs else ():
+            lane = jobs.get(woken)
+            if lane is not None:
+                wakes.lane[n] = lane
+            elif woken in jobs and not self.told_wakes:
+                wakes.lane[n] = NO_LANE
 
     def pair_polls(self, lane: int, polls: list[tuple[int, Event]]) -> None:
         polls.sort(key=lambda poll: poll[0])
@@ -411,16 +449,6 @@ class _Assembly:
     def waker(self, waker: int) -> int:
         known = self.trace.tasks.get(waker)
         return Waker.CALLBACK.of(waker) if known and known.flags & CALLBACK else waker
-
-
-def _fits(schema: Schema) -> bool:
-    ours = EVENTS[schema.name]
-    if schema.name in OURS:
-        return schema.fields[: len(ours.fields)] == ours.fields
-    fields = {f.name: f for f in schema.fields}
-    return MANDATORY[schema.name] <= fields.keys() and all(
-        fields[f.name].type in ALIKE.get(f.type, (f.type,)) for f in ours.fields if f.name in fields
-    )
 
 
 def _outcome(flags: int) -> Outcome:

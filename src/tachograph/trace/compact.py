@@ -43,20 +43,25 @@ __all__ = [
     "CHECKPOINTS",
     "CLOCK",
     "LANE",
+    "LIVING",
     "METADATA",
     "NAME",
     "OPEN_STEP",
     "PARKS",
     "SPAWNS",
     "SPAWN_NAME",
+    "STACK",
     "STEPS",
+    "SYMBOL",
     "Spawn",
     "put_blocks",
+    "put_living",
     "raw_checkpoint",
     "raw_park",
     "raw_spawn",
     "raw_step",
     "read_checkpoints",
+    "read_living",
     "read_parks",
     "read_spawns",
     "read_steps",
@@ -73,11 +78,14 @@ CHECKPOINTS = EVENTS["tacho:Checkpoints"]
 BLOCKS = (STEPS, PARKS, SPAWNS, CHECKPOINTS)
 """In the order in which `delta.columns` returns them."""
 
+LIVING = EVENTS["tacho:Living"]
 NAME = EVENTS["tacho:Name"]
+STACK = EVENTS["tacho:Stack"]
 LANE = EVENTS["tacho:Lane"]
 OPEN_STEP = EVENTS["tacho:OpenStep"]
 CLOCK = EVENTS["ClockSyncEvent"]
 METADATA = EVENTS["SegmentMetadataEvent"]
+SYMBOL = EVENTS["SymbolTableEntry"]
 
 CALLBACK_NAME, SPAWN_NAME = 0, 1
 """Kinds of `tacho:Name`: what the id of a group of callbacks, the number of a spawn stand for."""
@@ -118,6 +126,14 @@ def put_blocks(
             encoder.event(schema, base << shift, lane, sequence, shift, count, base, *data)
 
 
+def put_living(encoder: Encoder, lane: int, shift: int, spawns: tuple[int | bytes, ...]) -> None:
+    """Write the spawns of tasks that began before; columns as `delta.columns` returns them."""
+    count, base, *data = spawns
+    if count:
+        assert isinstance(base, int)
+        encoder.event(LIVING, base << shift, lane, shift, count, base, *data)
+
+
 def write_raw(
     encoder: Encoder,
     lane: int,
@@ -154,7 +170,7 @@ def raw_step(step: Step) -> bytes:
         0 if step.delay_ns is None and not step.flags & EAGER else step.waker,
         duration,
         delay,
-        0,
+        max(0, step.stack) & MOST_SPAN,
         STEP,
         step.flags & OWN_FLAGS | long | longer,
         min(step.depth, MOST_QUEUED),
@@ -190,15 +206,14 @@ def _span(ns: int, flag: int) -> tuple[int, int]:
 
 
 def read_steps(event: Event) -> Steps:
-    """Return the steps of a block; none has a stack.
+    """Return the steps of a block; the stack of each is the number of a `tacho:Stack`.
 
     Raises:
         TraceFormatError: The columns of the block do not fit each other.
     """
     found = _rows(event, 0)
-    count = len(found[0])
     steps = Steps()
-    steps.extend(([event.values[0]] * count, *found, [0] * count))
+    steps.extend(([event.values[0]] * len(found[0]), *found))
     return steps
 
 
@@ -221,6 +236,17 @@ def read_spawns(event: Event) -> list[Spawn]:
         TraceFormatError: The columns of the block do not fit each other.
     """
     return list(map(Spawn._make, zip(*_rows(event, 2), strict=True)))
+
+
+def read_living(event: Event) -> list[Spawn]:
+    """Return the spawns of tasks that began before.
+
+    Raises:
+        TraceFormatError: The columns of the block do not fit each other.
+    """
+    lane, *rest = event.values
+    block = Event(SPAWNS, event.timestamp_ns, (lane, 0, *rest), event.pools)
+    return read_spawns(block)
 
 
 def read_checkpoints(event: Event) -> Checkpoints:

@@ -19,7 +19,7 @@ from typing import cast
 from tachograph.errors import TraceFormatError
 from tachograph.trace.columns import differences, numbers, put_leb
 
-__all__ = ["MAX_SHIFT", "RAW_EVENT", "UNKNOWN", "columns", "rows"]
+__all__ = ["MAX_SHIFT", "RAW_EVENT", "UNKNOWN", "chains_in", "columns", "rows"]
 
 RAW_EVENT = struct.Struct("=QQQIIIBBH")
 """An event in a ring: t0, task, waker, duration, delay, name, type, flags, queue."""
@@ -33,7 +33,7 @@ MAX_SHIFT = 20
 STEP, SPAWN, PARK, CHECKPOINT = 1, 2, 3, 4
 STEPS, PARKS, SPAWNS, CHECKPOINTS = range(4)
 _TYPES = {STEP: STEPS, PARK: PARKS, SPAWN: SPAWNS, CHECKPOINT: CHECKPOINTS}
-_WIDTHS = (6, 4, 4, 3)
+_WIDTHS = (7, 4, 4, 3)
 
 LONG_DURATION, LONG_DELAY, CALLBACK, TIMER, EAGER, CONTINUED = 1, 2, 4, 8, 16, 32
 RETURNED, RAISED, CANCELLED = 64, 128, 192
@@ -45,6 +45,7 @@ _UNKNOWN = _MASK
 _FLAGS = (0, RETURNED, CALLBACK, CALLBACK | TIMER, CONTINUED)
 _CODES = {flags: code for code, flags in enumerate(_FLAGS)}
 _IN_FULL = 7
+_CHAINS = 6
 
 # ---------------------------------------------------------------------- writing
 
@@ -65,6 +66,7 @@ class _Writer:
         self.count = 0
         self.base = self.time = self.queued = base
         self.task = self.group = self.cpu = self.waited = self.ready = 0
+        self.has_chains = False
 
     def waker(self, waker: int) -> int:
         kind, number = waker >> _KIND_SHIFT, waker & _NUMBER
@@ -75,11 +77,12 @@ class _Writer:
         return number << 3 & _MASK | 5 if kind == 4 else kind + 1
 
     def step(self, shift: int, event: tuple[int, ...]) -> None:
-        start, task, waker, duration, delay, _, _, flags, queue = event
+        start, task, waker, duration, delay, chain, _, flags, queue = event
         c = self.columns
-        t0, t1 = start >> shift, (start + _span(duration, flags, LONG_DURATION)) >> shift
+        end = start + _span(duration, flags, LONG_DURATION) & _MASK
+        t0, t1 = start >> shift, end >> shift
         put_leb(c[0], _zigzag(t0, self.time))
-        put_leb(c[1], t1 - t0)
+        put_leb(c[1], t1 - t0 & _MASK)
         self.time = t1
         kept = flags & ~(LONG_DURATION | LONG_DELAY)
         if kept & CALLBACK:
@@ -98,16 +101,19 @@ class _Writer:
         self.ready = queue
         if code == _IN_FULL:
             put_leb(c[5], kept)
+        if not kept & (CONTINUED | CALLBACK):
+            put_leb(c[_CHAINS], chain)
+            self.has_chains = self.has_chains or chain != 0
 
     def park(self, shift: int, event: tuple[int, ...]) -> None:
         start, _, _, duration, delay, _, _, flags, queue = event
         c = self.columns
-        woke_ns = start + _span(duration, flags, LONG_DURATION)
+        woke_ns = start + _span(duration, flags, LONG_DURATION) & _MASK
         t0, woke = start >> shift, woke_ns >> shift
-        end = (woke_ns + _span(delay, flags, LONG_DELAY)) >> shift
+        end = (woke_ns + _span(delay, flags, LONG_DELAY) & _MASK) >> shift
         put_leb(c[0], _zigzag(t0, self.time))
-        put_leb(c[1], woke - t0)
-        put_leb(c[2], end - woke)
+        put_leb(c[1], woke - t0 & _MASK)
+        put_leb(c[2], end - woke & _MASK)
         put_leb(c[3], queue)
         self.time = end
 
@@ -153,10 +159,18 @@ def columns(raw: bytes, shift: int) -> tuple[tuple[int | bytes, ...], ...]:
             writer = writers[which] = _Writer(_WIDTHS[which], event[0] >> shift)
         writer.count += 1
         puts[which](writer, shift, event)
+    steps = writers[STEPS]
+    if steps is not None and not steps.has_chains:  # not known of any
+        steps.columns[_CHAINS].clear()
     return tuple(
         (0, 0, *(b"",) * width) if w is None else (w.count, w.base, *map(bytes, w.columns))
         for w, width in zip(writers, _WIDTHS, strict=True)
     )
+
+
+def chains_in(raw: bytes) -> list[int]:
+    """Return the numbers of the chains of awaits in raw events, in ascending order."""
+    return sorted({e[5] for e in RAW_EVENT.iter_unpack(raw) if e[6] == STEP and e[5]})
 
 
 # ---------------------------------------------------------------------- reading
@@ -171,9 +185,9 @@ def rows(which: int, block: tuple[int | bytes, ...], shift: int) -> tuple[list[i
         shift: Times are in units of `1 << shift` ns.
 
     Returns:
-        Of steps: start, duration, delay, task, waker, queue, flags. Of parks: start, duration, wait
-        for the GIL, files. Of spawns: time, task, waker, name, flags. Of checkpoints: time, CPU
-        time, wait for a processor. What is not known is `UNKNOWN`.
+        Of steps: start, duration, delay, task, waker, queue, flags, chain of awaits. Of parks:
+        start, duration, wait for the GIL, files. Of spawns: time, task, waker, name, flags. Of
+        checkpoints: time, CPU time, wait for a processor. What is not known is `UNKNOWN`.
 
     Raises:
         TraceFormatError: The columns do not fit each other, or hold what no time or id is.
@@ -221,7 +235,21 @@ def _steps(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], 
         begins = [begin << shift for begin in begins]
         spans = [span << shift for span in spans]
         delays = [delay if delay == UNKNOWN else delay << shift for delay in delays]
-    return begins, spans, delays, *others
+    return begins, spans, delays, *others, _chains(data, others[-1])
+
+
+def _chains(data: tuple[bytes, ...], flags: list[int]) -> list[int]:
+    """Return the numbers of where tasks waited; 0 where that is not known."""
+    if len(data) <= _CHAINS or not data[_CHAINS]:
+        return [0] * len(flags)
+    found = iter(numbers(data[_CHAINS], "the awaits of steps"))
+    try:
+        chains = [0 if kinds & (CONTINUED | CALLBACK) else next(found) for kinds in flags]
+    except StopIteration:
+        raise TraceFormatError("Expected a number for each step in a block, got less.") from None
+    if next(found, None) is not None:
+        raise TraceFormatError("Expected a number for each step in a block, got more.")
+    return chains
 
 
 def _walk(

@@ -19,8 +19,9 @@ from typing import Any
 from tachograph.errors import TraceFormatError
 from tachograph.trace.encode import Encoder
 from tachograph.trace.events import DIAL9
+from tachograph.trace.idle import IdleSampler
 from tachograph.trace.intervals import Clocks, Interval, in_a_row
-from tachograph.trace.model import NO_LANE, UNKNOWN, StepFlag, Trace
+from tachograph.trace.model import JOB_PREFIX, NO_LANE, UNKNOWN, StepFlag, Trace
 from tachograph.trace.plain import location_text, negative_fields, plain_event
 from tachograph.trace.schema import Event, Schema
 from tachograph.trace.spans import Spans
@@ -38,7 +39,6 @@ CALLBACK = int(StepFlag.CALLBACK)  # an enum in a loop over steps costs more tha
 CONTINUED = int(StepFlag.CONTINUED)
 FLAGS = ((CALLBACK, 1), (int(StepFlag.TIMER), 2), (int(StepFlag.EAGER), 4), (CONTINUED, 16))
 OF_A_JOB = 8
-JOB_PREFIX = "executor:"
 LEADING = ("ClockSyncEvent", "SegmentMetadataEvent")
 TRAILING = "SymbolTableEntry"
 
@@ -61,11 +61,16 @@ class Conversion:
     Args:
         trace: Of the compact profile; what it holds of dial9's own events is written again.
         batch_bytes: How large a batch may get before the next one begins.
+        idle_mean_ns: Of which waits of tasks is told where: long ones nearly always, see
+            `IdleSampler`; 0 for all.
     """
 
-    def __init__(self, trace: Trace, *, batch_bytes: int = BATCH_BYTES) -> None:
+    def __init__(
+        self, trace: Trace, *, batch_bytes: int = BATCH_BYTES, idle_mean_ns: int = 10_000_000
+    ) -> None:
         self.trace = trace
         self.batch_bytes = batch_bytes
+        self._idle = IdleSampler(idle_mean_ns)
         self.bent: Counter[str] = Counter()
         """How often what was changed or dropped to keep a rule."""
 
@@ -153,7 +158,7 @@ class Conversion:
         known = {
             task for task, lane in zip(steps.task, steps.lane, strict=True) if lane <= MAX_LANE
         }
-        known |= {t.task for t in self.trace.tasks.values() if t.spawn_ns}
+        known |= {t.task for t in self.trace.tasks.values() if t.spawn_ns and not t.began_before}
         for lane, time, waker, woken in zip(
             wakes.lane, wakes.time_ns, wakes.waker, wakes.woken, strict=True
         ):
@@ -169,6 +174,7 @@ class Conversion:
         told = self.trace.lanes.get(lane)
         tid = min((told.tid if told else 0) or 0, MAX_U32)
         free = 0
+        interval: Interval | None = None
         for interval in in_a_row(self.trace, lane, self.bent):
             free = interval.end
             if interval.is_step:
@@ -185,6 +191,13 @@ class Conversion:
                 return  # nothing can follow on this lane
             if step.lane == lane:
                 self.bent["dropped_open_steps"] += 1
+        if interval is not None and interval.is_step and self._is_of_job(interval):
+            # Its thread waits for another one; until when, no later job tells.
+            yield free, PARK, (lane, 0, clocks.at(free)[0], tid)
+
+    def _is_of_job(self, step: Interval) -> bool:
+        known = self.trace.tasks.get(self.trace.steps.task[step.row])
+        return known is not None and (known.location or "").startswith(JOB_PREFIX)
 
     def _park(self, lane: int, tid: int, park: Interval, clocks: Clocks) -> Iterator[Item]:
         parks = self.trace.parks
@@ -221,7 +234,7 @@ class Conversion:
         for known in tasks.values():
             if known.flags & CALLBACK or known.task in called:
                 continue
-            if known.spawn_ns is not None:
+            if known.spawn_ns is not None and not known.began_before:
                 moments.append((known.spawn_ns, False, known.task))
             if known.end_ns is not None:
                 moments.append((max(known.end_ns, known.spawn_ns or 0), True, known.task))
@@ -250,7 +263,11 @@ class Conversion:
             if steps.stack[n] and self.trace.stacks[steps.stack[n]]:
                 woken = start - max(0, steps.delay_ns[n])
                 frames = self.trace.stacks[steps.stack[n]]
-                yield ended.get(task, woken), DUMP, (self._id(task), frames, None)
+                since = ended.get(task, woken)
+                if not self._idle.takes(task, woken - since):
+                    ended[task] = start + steps.duration_ns[n]
+                    continue
+                yield since, DUMP, (self._id(task), frames, None, None)
             ended[task] = start + steps.duration_ns[n]
 
     def _others(self, spans: Spans) -> Iterator[Item]:

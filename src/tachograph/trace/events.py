@@ -37,8 +37,8 @@ RuntimeMetricsEvent: runtime_name PS*, global_queue_depth U32*, alive_tasks U32*
 TaskSpawnEvent: task_id V*, spawn_loc PS, instrumented B | worker_id V?, parent_task_id V?, task_name PS?
 TaskTerminateEvent: task_id V* | outcome U8
 WakeEventEvent: waker_task_id V*, woken_task_id V*, target_worker U8*
-CpuSampleEvent: worker_id V*, tid U32*, source U8*, thread_name PS?, callchain PK*, cpu V? | task_id V?
-TaskDumpEvent: task_id V*, callchain PK* | awaiting PS?
+CpuSampleEvent: worker_id V*, tid U32*, source U8*, thread_name PS?, callchain PK*, cpu V? | task_id V?, blocked_in PS?
+TaskDumpEvent: task_id V*, callchain PK* | awaiting PS?, awaited_task V?
 TaskSampleEvent: task_id V, callchain PK, inclusion_probability F
 AllocEvent: tid U32*, size V*, addr V, callchain PK
 FreeEvent: tid U32*, addr V, size V*, alloc_timestamp_ns V*
@@ -53,20 +53,26 @@ SymbolTableEntry: addr V*, size V, symbol_name PS*, inline_depth V, source_file 
 TACHO_TABLE = """
 tacho:GcPause: worker_id V, tid U32, task_id V, duration_ns V, generation U8, collected V, uncollectable V
 tacho:GilWait: worker_id V, tid U32, duration_ns V, kind U8
+tacho:GilHolder: worker_id V, tid U32, task_id V, waited_ns V, callchain PK
 tacho:BlockedStep: worker_id V, tid U32, task_id V, step_start_ns V, elapsed_ns V, sequence U16, callchain PK
-tacho:ExecutorJob: task_id V, tid U32, pool PS, function PS, queue_ns V, run_ns V, outcome U8
+tacho:ExecutorJob: task_id V, tid U32, pool PS, function PS, queue_ns V?, run_ns V, outcome U8
+tacho:ExecutorPool: pool PS, limit V?, running V, waiting V
 tacho:LateTimer: worker_id V, task_id V, late_ns V, callback PS
 tacho:TaskError: task_id V, error_type PS, location PS?, retrieved B
 tacho:TaskHygiene: kind PS, task_id V, spawn_loc PS?
-tacho:AuditCall: worker_id V, task_id V, call PS, detail PS?
-tacho:ImportTime: module PS, task_id V, duration_ns V
-tacho:PythonGauges: gc_gen0 V, gc_gen1 V, gc_gen2 V, threads V, tasks V, ready_queue V, executor_queue V, rss_bytes V
+tacho:BlockingCall: worker_id V, tid U32, task_id V, duration_ns V, call PS, detail PS?, callchain PK
+tacho:ImportTime: worker_id V, task_id V, duration_ns V, module PS, callchain PK
+tacho:PythonGauges: gc_gen0 V, gc_gen1 V, gc_gen2 V, threads V, tasks V, ready_queue V, executor_queue V, rss_bytes V, open_files V?, load_1m F?
+tacho:Cgroup: version U8, memory_limit V?, memory_used V?, cpu_limit F?, periods V?, throttled_periods V?, throttled_ns V?
 tacho:Process: kind PS, value V
-tacho:Steps: lane V, sequence V, shift U8, count V, base V, starts X, durations X, queued X, tasks X, wakers X, states X
+tacho:Steps: lane V, sequence V, shift U8, count V, base V, starts X, durations X, queued X, tasks X, wakers X, states X, awaits X
 tacho:Parks: lane V, sequence V, shift U8, count V, base V, starts X, waits X, locks X, files X
 tacho:Spawns: lane V, sequence V, shift U8, count V, base V, times X, tasks X, wakers X, names X
 tacho:Checkpoints: lane V, sequence V, shift U8, count V, base V, times X, cpu X, waited X
+tacho:Living: lane V, shift U8, count V, base V, times X, tasks X, wakers X, names X
+tacho:Requests: count V, base V, ids X, ends X, durations X, tasks X, records X, operations X, outcomes X, statuses X, texts X
 tacho:Name: kind U8, number V, text PS
+tacho:Stack: number V, frames PK
 tacho:Lane: lane V, tid V, loop PS
 tacho:OpenStep: lane V, task V, start_ns V, flags V
 """  # noqa: E501

@@ -9,12 +9,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import add
 from pathlib import Path
 
 from tachograph.errors import TraceFormatError
 from tachograph.trace.assemble import assemble
 from tachograph.trace.decode import Decoder
-from tachograph.trace.model import Trace
+from tachograph.trace.model import Anchor, Trace
 from tachograph.trace.schema import Event
 
 __all__ = ["read_bytes", "read_file", "read_pieces"]
@@ -47,10 +48,23 @@ def read_file(path: Path | str, *, strict: bool = False) -> Trace:
         cut = error
     events += decoder.close()
     trace = assemble(events, decoder)
+    _anchor(trace, events, Path(path))
     if cut is not None:
         trace.truncated = True
         trace.problems.append(cut)
     return trace
+
+
+def _anchor(trace: Trace, events: list[Event], path: Path) -> None:
+    """Give a trace that tells no wall clock the file's time of change for its newest event."""
+    if trace.anchors:
+        return
+    times = [event.timestamp_ns for event in events if event.timestamp_ns is not None]
+    for table in (trace.steps, trace.parks):
+        times.extend(map(add, table.start_ns, table.duration_ns))
+    if times:
+        trace.anchors.append(Anchor(max(times), path.stat().st_mtime_ns))
+        trace.anchor_guessed = True
 
 
 class CutError(TraceFormatError):

@@ -20,6 +20,7 @@ from tachograph.trace.delta import UNKNOWN
 from tachograph.trace.schema import Annotation, Event
 
 __all__ = [
+    "JOB_PREFIX",
     "NO_LANE",
     "UNKNOWN",
     "WAKER_NUMBER",
@@ -49,6 +50,9 @@ __all__ = [
 WAKER_SHIFT = 60
 WAKER_NUMBER = (1 << WAKER_SHIFT) - 1
 """What of a waker is its number; the kind stands above."""
+
+JOB_PREFIX = "executor:"
+"""What the location of a job begins with: of what a loop gives to a thread."""
 
 NO_LANE = 255
 """The lane of what no lane did: a wake from another thread, a sample of one."""
@@ -325,6 +329,7 @@ class Task:
     """What is known of a task; `None` is what the trace does not say.
 
     A group of callbacks is a task with the flag for it, which has a location and nothing else.
+    `began_before` says that its spawn, though known, is no part of what was read.
     """
 
     task: int
@@ -336,6 +341,7 @@ class Task:
     end_ns: int | None = None
     outcome: int | None = None
     flags: int = 0
+    began_before: bool = False
 
 
 @dataclass
@@ -344,7 +350,8 @@ class Trace:
 
     `events` are all that none of the tables above holds, as they were read and in their order;
     samples, dumps, anchors, metadata and symbols are made of them. `forgiven` counts what could not
-    be resolved or made no sense.
+    be resolved or made no sense. `anchor_guessed` says that no clock was told, so that the one
+    anchor is the newest event at the time of the file's last change.
     """
 
     steps: Steps = field(default_factory=Steps)
@@ -362,6 +369,7 @@ class Trace:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     symbols: dict[int, list[Symbol]] = field(default_factory=dict[int, "list[Symbol]"])
     annotations: dict[str, list[Annotation]] = field(default_factory=dict[str, "list[Annotation]"])
+    anchor_guessed: bool = False
     truncated: bool = False
     corrupt: bool = False
     problems: list[TraceFormatError] = field(default_factory=list[TraceFormatError])

@@ -19,14 +19,16 @@ from tachograph.trace.compact import (
     NAME,
     OPEN_STEP,
     SPAWN_NAME,
+    STACK,
     Spawn,
+    put_living,
     raw_checkpoint,
     raw_park,
     raw_spawn,
     raw_step,
     write_raw,
 )
-from tachograph.trace.delta import CONTINUED
+from tachograph.trace.delta import CONTINUED, columns
 from tachograph.trace.encode import Encoder
 from tachograph.trace.events import EVENTS
 from tachograph.trace.model import (
@@ -75,12 +77,17 @@ def _write(encoder: Encoder, trace: Trace, shift: int) -> Iterator[None]:
         encoder.event(event.schema, event.timestamp_ns, *event.values)
     yield
     names = _names(encoder, trace)
+    for number in sorted(set(trace.steps.stack) - {0}):
+        encoder.event(STACK, 0, number, trace.stacks[number])
     yield
     for lane, (tid, loop) in trace.lanes.items():
         encoder.event(LANE, 0, lane, tid or 0, loop or "")
     told = Counter(trace.wakes)
     lanes = sorted({*trace.steps.lane, *trace.parks.lane, *trace.checkpoints.lane})
     spawns = _spawns(trace, names, lanes)
+    for lane, living in _spawns(trace, names, lanes, before=True).items():
+        put_living(encoder, lane, shift, columns(b"".join(map(raw_spawn, living)), shift)[2])
+        yield
     for lane in sorted({*lanes, *spawns}):
         yield from _lane(encoder, trace, lane, spawns.get(lane, []), told, shift)
     for step in trace.open_steps:
@@ -115,14 +122,24 @@ def _names(encoder: Encoder, trace: Trace) -> dict[str, int]:
 
 def _is_single(task: Task) -> bool:
     """Say whether a task that began in this trace is told by an event of its own."""
-    return task.spawn_ns is not None and (task.name is not None or task.lane is None)
+    told = task.spawn_ns is not None and not task.began_before
+    return told and (task.name is not None or task.lane is None)
 
 
-def _spawns(trace: Trace, names: dict[str, int], lanes: list[int]) -> dict[int, list[Spawn]]:
-    """Return the spawns by lane in order of time; a task that began unseen is on the first."""
+def _spawns(
+    trace: Trace, names: dict[str, int], lanes: list[int], *, before: bool = False
+) -> dict[int, list[Spawn]]:
+    """Return the spawns by lane in order of time; a task that began unseen is on the first.
+
+    Args:
+        trace: What is told.
+        names: Numbers of the places where tasks are made.
+        lanes: Those that did something.
+        before: Those of tasks that began before what the trace tells, instead of the others.
+    """
     found: dict[int, list[Spawn]] = {}
     for task in trace.tasks.values():
-        if task.flags & StepFlag.CALLBACK or _is_single(task):
+        if task.flags & StepFlag.CALLBACK or _is_single(task) or task.began_before != before:
             continue
         name = 0 if task.location is None else names[task.location]
         if task.spawn_ns is not None and task.lane is not None:
