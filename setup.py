@@ -10,7 +10,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 CORE = Path("src/tachograph/_core")
-FLAGS = ["-O3", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+FLAGS = ["-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 
 
 def extension(name: str, directory: Path, *flags: str) -> list[Extension]:
@@ -23,6 +23,7 @@ def extension(name: str, directory: Path, *flags: str) -> list[Extension]:
         sources=sources,
         depends=sorted(path.as_posix() for path in directory.glob("*.h")),
         extra_compile_args=[*flags, *FLAGS],
+        libraries=["m"],
         optional=True,
     )
     return [made]
@@ -31,6 +32,12 @@ def extension(name: str, directory: Path, *flags: str) -> list[Extension]:
 setup(
     ext_modules=[
         *extension("_native", CORE, "-std=c11"),
-        *extension("_loop", CORE / "loop", "-std=gnu11", "-Wno-missing-field-initializers"),
+        *extension(
+            "_loop",
+            CORE / "loop",
+            "-std=gnu11",
+            "-fvisibility=hidden",
+            "-Wno-missing-field-initializers",
+        ),
     ]
 )

@@ -24,7 +24,10 @@ from tachograph.sinks import QueueSink
 
 core: Any = native
 
-pytestmark = pytest.mark.skipif(native is None, reason="the native core is not built")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(native is None, reason="the native core is not built"),
+]
 
 IN_FLIGHT = tg.Counter()
 

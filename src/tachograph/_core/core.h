@@ -137,13 +137,18 @@ typedef struct {
     PyObject *object;  /* the gauge's counter, or what to call */
 } Source;
 
-extern PyTypeObject record_type, plan_type;
+extern PyTypeObject record_type;
+PyObject *core_emitted(PyObject *module, PyObject *unused);
+
+/* plan.c */
+extern PyTypeObject plan_type;
 const Source *plan_sources(struct Plan *plan, Py_ssize_t *count);
 /* The record that holds a node's slots; NULL when it is not what the class says. */
 Record *plan_node(struct Plan *plan, Record *record, int node);
 PyObject *core_forget_routes(PyObject *module, PyObject *unused);
-PyObject *core_emitted(PyObject *module, PyObject *unused);
-PyObject *core_bind(PyObject *module, PyObject *args);
 PyObject *core_offset_of(PyObject *module, PyObject *args);
+
+/* construct.c */
+PyObject *core_bind(PyObject *module, PyObject *args);
 
 #endif

@@ -6,8 +6,8 @@
 #include "loop.h"
 
 enum { STEPS, PARKS, SPAWNS, CHECKPOINTS, BLOCKS };
-enum { MOST_COLUMNS = 6 };
-static const int columns_of[BLOCKS] = {6, 4, 4, 3};
+enum { MOST_COLUMNS = 7, CHAINS = 6 };
+static const int columns_of[BLOCKS] = {7, 4, 4, 3};
 static const uint8_t type_of[BLOCKS] = {STEP, PARK, SPAWN, CHECKPOINT};
 
 typedef struct {
@@ -18,6 +18,7 @@ typedef struct {
     Column columns[MOST_COLUMNS];
     uint64_t count, base;
     uint64_t time, queued, task, group, cpu, waited, ready; /* of the entry before */
+    int has_chains;
 } Block;
 
 static inline void put(Column *column, uint64_t value)
@@ -100,6 +101,10 @@ static void put_step(Block *block, const Event *event, int shift)
     block->ready = event->queue;
     if (code == 7)
         put(&block->columns[5], flags);
+    if (!(flags & (CONTINUED | CALLBACK))) {
+        put(&block->columns[CHAINS], event->name);
+        block->has_chains |= event->name != 0;
+    }
 }
 
 static void put_park(Block *block, const Event *event, int shift)
@@ -154,6 +159,8 @@ static void encode(const Event *events, size_t count, int shift, Block *blocks)
                 put_event[which](block, &events[i], shift);
                 break;
             }
+    if (!blocks[STEPS].has_chains) /* not known of any */
+        blocks[STEPS].columns[CHAINS].at = blocks[STEPS].columns[CHAINS].start;
 }
 
 /* The bytes that a block's columns need at most: a number takes up to ten, two in the last one. */
@@ -224,5 +231,57 @@ PyObject *loop_columns(PyObject *module, PyObject *args)
     for (int which = 0; which < BLOCKS; which++)
         for (int i = 0; i < columns_of[which]; i++)
             PyMem_RawFree(blocks[which].columns[i].start);
+    return found;
+}
+
+PyObject *loop_chains_in(PyObject *module, PyObject *raw)
+{
+    static uint8_t seen[(MOST_CHAINS + 8) / 8];
+    if (!PyBytes_Check(raw) || PyBytes_GET_SIZE(raw) % (Py_ssize_t)sizeof(Event)) {
+        PyErr_SetString(PyExc_ValueError, "chains_in: expected whole events");
+        return NULL;
+    }
+    const Event *events = (const Event *)PyBytes_AS_STRING(raw);
+    size_t count = (size_t)PyBytes_GET_SIZE(raw) / sizeof(Event);
+    memset(seen, 0, sizeof seen);
+    for (size_t i = 0; i < count; i++)
+        if (events[i].type == STEP && events[i].name <= MOST_CHAINS)
+            seen[events[i].name / 8] |= (uint8_t)(1 << events[i].name % 8);
+    seen[0] &= (uint8_t)~1;
+    PyObject *found = PyList_New(0);
+    for (uint32_t number = 1; found != NULL && number <= MOST_CHAINS; number++) {
+        if (!(seen[number / 8] >> number % 8 & 1))
+            continue;
+        PyObject *item = PyLong_FromUnsignedLong(number);
+        if (item == NULL || PyList_Append(found, item) < 0)
+            Py_CLEAR(found);
+        Py_XDECREF(item);
+    }
+    return found;
+}
+
+PyObject *loop_lebs(PyObject *module, PyObject *values)
+{
+    PyObject *list = PySequence_Tuple(values);
+    if (list == NULL)
+        return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(list);
+    PyObject *found = PyBytes_FromStringAndSize(NULL, count * 10);
+    if (found != NULL) {
+        Column column = {(uint8_t *)PyBytes_AS_STRING(found), (uint8_t *)PyBytes_AS_STRING(found)};
+        for (Py_ssize_t i = 0; i < count; i++) {
+            unsigned long long value = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(list, i));
+            if (value == (unsigned long long)-1 && PyErr_Occurred()) {
+                if (PyErr_ExceptionMatches(PyExc_OverflowError))
+                    PyErr_SetString(PyExc_ValueError, "lebs: expected numbers from 0 to 2^64 - 1");
+                Py_CLEAR(found);
+                break;
+            }
+            put(&column, value);
+        }
+        if (found != NULL)
+            _PyBytes_Resize(&found, column.at - column.start);
+    }
+    Py_DECREF(list);
     return found;
 }

@@ -30,6 +30,22 @@ static inline int frame_is_new(PyObject *coro)
     return ((PyGenObject *)coro)->gi_frame_state == FRAME_CREATED;
 }
 
+/* Of a coroutine or generator of any kind: whether it waits for something. */
+static inline int frame_is_suspended(PyObject *coro)
+{
+    int8_t state = ((PyGenObject *)coro)->gi_frame_state;
+#if PY_VERSION_HEX >= 0x030D0000
+    return FRAME_STATE_SUSPENDED(state);
+#else
+    return state == FRAME_SUSPENDED;
+#endif
+}
+
+static inline Frame *frame_of_coro(PyObject *coro)
+{
+    return (Frame *)(void *)&((PyGenObject *)coro)->gi_iframe;
+}
+
 /* Of a coroutine or generator: its code, a new reference. */
 static inline PyCodeObject *code_of_coro(PyObject *coro)
 {
@@ -37,6 +53,16 @@ static inline PyCodeObject *code_of_coro(PyObject *coro)
     return PyGen_GetCode((PyGenObject *)coro);
 #else
     return (PyCodeObject *)Py_NewRef(((PyGenObject *)coro)->gi_code);
+#endif
+}
+
+/* The state of the thread that calls; NULL if it has none, as at the interpreter's end. */
+static inline PyThreadState *state_here(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
 #endif
 }
 

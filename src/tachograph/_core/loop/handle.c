@@ -11,10 +11,13 @@
 #define KEPT 256
 
 PyTypeObject *native_handle, *native_timer;
+static PyTypeObject *native_thread_handle; /* NULL where asyncio has no such kind */
 
 static PyObject *kept[KEPT];
 static int kept_count;
-static Py_ssize_t enqueued_at[2], waker_at[2]; /* in a handle, in a timer */
+/* In each kind. */
+enum { HANDLE, TIMER_HANDLE, THREAD_HANDLE };
+static Py_ssize_t enqueued_at[3], waker_at[3];
 
 static inline uint64_t *number_in(PyObject *handle, Py_ssize_t offset)
 {
@@ -24,11 +27,14 @@ static inline uint64_t *number_in(PyObject *handle, Py_ssize_t offset)
 uint64_t handle_enqueued(PyObject *handle, uint64_t *waker)
 {
     PyTypeObject *type = Py_TYPE(handle);
-    int timer = type == native_timer;
-    if (type != native_handle && !timer)
+    int kind = type == native_handle ? HANDLE
+               : type == native_timer ? TIMER_HANDLE
+               : type == native_thread_handle ? THREAD_HANDLE
+                                              : -1;
+    if (kind < 0)
         return 0;
-    *waker = *number_in(handle, waker_at[timer]);
-    return *number_in(handle, enqueued_at[timer]);
+    *waker = *number_in(handle, waker_at[kind]);
+    return *number_in(handle, enqueued_at[kind]);
 }
 
 static void clear_fields(PyObject *self)
@@ -133,13 +139,16 @@ static Py_hash_t timer_hash(PyObject *self)
 
 static PyTypeObject *make_type(PyTypeObject *base, PyType_Slot *slots, int which)
 {
+    static const char *const names[] = {"asyncio.events.Handle", "asyncio.events.TimerHandle",
+                                        "asyncio.events._ThreadSafeHandle"};
     Py_ssize_t size = (base->tp_basicsize + 7) / 8 * 8;
     enqueued_at[which] = size;
     waker_at[which] = size + 8;
     PyType_Spec spec = {
-        .name = which ? "asyncio.events.TimerHandle" : "asyncio.events.Handle",
+        .name = names[which],
         .basicsize = (int)size + 16,
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+        /* One that brings no ways of its own through its fields inherits its base's. */
+        .flags = Py_TPFLAGS_DEFAULT | (which == THREAD_HANDLE ? 0 : Py_TPFLAGS_HAVE_GC),
         .slots = slots,
     };
     PyObject *bases = PyTuple_Pack(1, base);
@@ -168,16 +177,25 @@ int handle_types(void)
         {Py_tp_doc, "A timer that knows when it was made."},
         {0, NULL},
     };
+    static PyType_Slot of_thread_handle[] = {
+        {Py_tp_doc, "A handle with a lock that knows when it was put on the queue."},
+        {0, NULL},
+    };
     if (native_handle != NULL)
         return 0;
-    PyTypeObject *handle = make_type(aio.handle, of_handle, 0);
-    PyTypeObject *timer = handle == NULL ? NULL : make_type(aio.timer_handle, of_timer, 1);
-    if (timer == NULL) {
+    PyTypeObject *handle = make_type(aio.handle, of_handle, HANDLE);
+    PyTypeObject *timer = make_type(aio.timer_handle, of_timer, TIMER_HANDLE);
+    PyTypeObject *thread = aio.thread_handle == NULL
+                               ? NULL
+                               : make_type(aio.thread_handle, of_thread_handle, THREAD_HANDLE);
+    if (handle == NULL || timer == NULL || (thread == NULL && aio.thread_handle != NULL)) {
         Py_XDECREF(handle);
+        Py_XDECREF(timer);
         return -1;
     }
     native_handle = handle;
     native_timer = timer;
+    native_thread_handle = thread;
     return 0;
 }
 
@@ -224,9 +242,31 @@ PyObject *handle_make(PyObject *loop, PyObject *callback, PyObject *const *args,
 {
     PyObject *made = fill(native_handle, loop, callback, args, count, context);
     if (made != NULL) {
-        *number_in(made, enqueued_at[0]) = enqueued;
-        *number_in(made, waker_at[0]) = waker;
+        *number_in(made, enqueued_at[HANDLE]) = enqueued;
+        *number_in(made, waker_at[HANDLE]) = waker;
         PyObject_GC_Track(made);
+    }
+    return made;
+}
+
+/* Made as asyncio makes it: the lock by which `cancel` waits for a callback that runs is its own. */
+PyObject *thread_handle_make(PyObject *loop, PyObject *callback, PyObject *const *args,
+                             Py_ssize_t count, PyObject *context, uint64_t waker,
+                             uint64_t enqueued)
+{
+    if (native_thread_handle == NULL)
+        return handle_make(loop, callback, args, count, context, waker, enqueued);
+    PyObject *tuple = PyTuple_New(count);
+    if (tuple == NULL)
+        return NULL;
+    for (Py_ssize_t i = 0; i < count; i++)
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    PyObject *given[] = {callback, tuple, loop, context == NULL ? Py_None : context};
+    PyObject *made = PyObject_Vectorcall((PyObject *)native_thread_handle, given, 4, NULL);
+    Py_DECREF(tuple);
+    if (made != NULL) {
+        *number_in(made, enqueued_at[THREAD_HANDLE]) = enqueued;
+        *number_in(made, waker_at[THREAD_HANDLE]) = waker;
     }
     return made;
 }
@@ -238,8 +278,8 @@ PyObject *timer_make(PyObject *loop, PyObject *when, PyObject *callback, PyObjec
     if (made != NULL) {
         *slot_of(made, aio.when) = Py_NewRef(when);
         *slot_of(made, aio.scheduled) = Py_NewRef(Py_False);
-        *number_in(made, enqueued_at[1]) = 0;
-        *number_in(made, waker_at[1]) = 0;
+        *number_in(made, enqueued_at[TIMER_HANDLE]) = 0;
+        *number_in(made, waker_at[TIMER_HANDLE]) = 0;
         PyObject_GC_Track(made);
     }
     return made;

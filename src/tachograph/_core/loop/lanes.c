@@ -1,18 +1,20 @@
-/* A loop's thread and its ring: one writer, the thread; one reader, the drain.
+/* A thread and its ring: one writer, the thread; one reader, the drain.
 
    The ring lies in a file if there is a directory for it, so that it outlives a killed process, else
    in memory. The reader sees an event when the head has passed it; what it has read stays in the
    ring until it says that it is on file. */
 
-#include "loop.h"
+#include "calls.h"
+#include "watch.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_LANES 16
+#define MOST_POOL_SLOTS 4096 /* a job is longer than a step, and there are more threads */
 
 __thread Lane *this_lane __attribute__((tls_model("initial-exec")));
 static __thread int refused; /* this thread asked and got none */
@@ -62,7 +64,9 @@ static void *map_file(size_t bytes, int number, uint64_t tid)
 
 static int ring_open(Lane *lane)
 {
-    size_t bytes = RING_PAGE + (size_t)slots * sizeof(Event);
+    int small = lane->number >= FIRST_POOL_LANE && slots > MOST_POOL_SLOTS;
+    uint32_t count = small ? MOST_POOL_SLOTS : slots;
+    size_t bytes = RING_PAGE + (size_t)count * sizeof(Event);
     bytes = (bytes + RING_PAGE - 1) / RING_PAGE * RING_PAGE;
     void *at = directory[0] ? map_file(bytes, lane->number, lane->tid) : MAP_FAILED;
     if (at == MAP_FAILED) {
@@ -75,31 +79,29 @@ static int ring_open(Lane *lane)
     RingHeader *header = at;
     header->version = 1;
     header->slot_bytes = sizeof(Event);
-    header->slots = slots;
+    header->slots = count;
     header->lane = (uint32_t)lane->number;
     header->pid = (uint64_t)getpid();
     header->tid = lane->tid;
     header->anchor_monotonic_ns = now_ns();
     header->anchor_time_ns = realtime_ns();
     memcpy(header->magic, "TACHORNG", 8); /* last: a ring without it is none */
-    lane->ring = (Ring){header, (Event *)((char *)at + RING_PAGE), 0, 0, slots - 1, bytes};
+    lane->ring = (Ring){header, (Event *)((char *)at + RING_PAGE), 0, 0, count - 1, bytes};
     return 1;
 }
 
-Lane *lane_make(void)
+/* Make this thread's lane with the first number that is free; NULL without an exception. */
+static Lane *make_from(int number, int end)
 {
-    if (refused || !aio.enabled)
-        return NULL;
-    int number = 0;
-    while (number < MAX_LANES && lanes[number] != NULL)
+    while (number < end && lanes[number] != NULL)
         number++;
+    if (number == end)
+        return NULL;
     if (!has_key)
         has_key = pthread_key_create(&at_end, thread_ended) == 0;
-    Lane *lane = number == MAX_LANES ? NULL : PyObject_New(Lane, &lane_type);
+    Lane *lane = PyObject_New(Lane, &lane_type);
     if (lane == NULL) {
         PyErr_Clear();
-        lanes_refused++;
-        refused = 1;
         return NULL;
     }
     memset((char *)lane + sizeof(PyObject), 0, sizeof *lane - sizeof(PyObject));
@@ -108,8 +110,6 @@ Lane *lane_make(void)
     lane->schedstat = -1;
     if (!ring_open(lane)) {
         Py_DECREF(lane);
-        lanes_refused++;
-        refused = 1;
         return NULL;
     }
     char path[64];
@@ -118,13 +118,32 @@ Lane *lane_make(void)
     pthread_setspecific(at_end, lane);
     lanes[number] = lane;
     this_lane = lane;
+    watch_lane(lane);
     return lane;
+}
+
+Lane *lane_make(void)
+{
+    if (refused || !aio.enabled)
+        return NULL;
+    Lane *lane = make_from(0, FIRST_POOL_LANE);
+    if (lane == NULL) {
+        lanes_refused++;
+        refused = 1;
+    }
+    return lane;
+}
+
+Lane *lane_make_for_jobs(void)
+{
+    return aio.enabled ? make_from(FIRST_POOL_LANE, MAX_LANES) : NULL;
 }
 
 /* ------------------------------------------------------------------ the reader's side */
 
 static void lane_unmap(Lane *lane)
 {
+    unwatch_lane(lane);
     if (lane->ring.header != NULL)
         munmap(lane->ring.header, lane->ring.bytes);
     lane->ring.header = NULL;
@@ -189,6 +208,7 @@ static PyObject *lane_close(Lane *lane, PyObject *unused)
         if (has_key && pthread_getspecific(at_end) == lane)
             pthread_setspecific(at_end, NULL);
         Py_CLEAR(lane->ready);
+        Py_CLEAR(lane->loop_ref);
         lane_unmap(lane);
         Py_DECREF(lane);
     }
@@ -198,6 +218,7 @@ static PyObject *lane_close(Lane *lane, PyObject *unused)
 static void lane_dealloc(Lane *lane)
 {
     Py_CLEAR(lane->ready);
+    Py_CLEAR(lane->loop_ref);
     lane_unmap(lane);
     PyObject_Free(lane);
 }
@@ -219,6 +240,12 @@ static PyObject *from_header(Lane *lane, void *which)
     }
 }
 
+static PyObject *lane_loop(Lane *lane, void *unused)
+{
+    PyObject *loop = lane->loop_ref == NULL ? NULL : PyWeakref_GetObject(lane->loop_ref);
+    return Py_NewRef(loop == NULL ? Py_None : loop);
+}
+
 static PyObject *from_lane(Lane *lane, void *which)
 {
     switch ((intptr_t)which) {
@@ -228,6 +255,12 @@ static PyObject *from_lane(Lane *lane, void *which)
         return PyLong_FromUnsignedLongLong(lane->tid);
     case 2:
         return PyBool_FromLong(atomic_load(&lane->ended));
+    case 3:
+        return PyLong_FromUnsignedLongLong(lane->ring.header == NULL ? 0 : lane->ring.mask + 1);
+    case 4:
+        return PyLong_FromSsize_t(lane->ready != NULL && Py_IS_TYPE(lane->ready, aio.deque)
+                                      ? Py_SIZE(lane->ready)
+                                      : 0);
     default:
         return PyLong_FromUnsignedLongLong(lane->errors);
     }
@@ -247,8 +280,11 @@ static PyGetSetDef lane_getset[] = {
     {"open_step", (getter)from_header, NULL, "Task, start and flags of the open step.", (void *)3},
     {"number", (getter)from_lane, NULL, "Its number on the wire.", (void *)0},
     {"tid", (getter)from_lane, NULL, "The system's id of its thread.", (void *)1},
+    {"loop", (getter)lane_loop, NULL, "The loop that turned there last, if it lives.", NULL},
     {"ended", (getter)from_lane, NULL, "Whether its thread is gone.", (void *)2},
-    {"errors", (getter)from_lane, NULL, "Exceptions that were swallowed in hooks.", (void *)3},
+    {"capacity", (getter)from_lane, NULL, "How many events its ring holds.", (void *)3},
+    {"ready", (getter)from_lane, NULL, "How many handles its loop's queue holds.", (void *)4},
+    {"errors", (getter)from_lane, NULL, "Exceptions that were swallowed in hooks.", (void *)5},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -259,10 +295,17 @@ PyTypeObject lane_type = {
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_methods = lane_methods,
     .tp_getset = lane_getset,
-    .tp_doc = "A loop's thread and what its hooks recorded.",
+    .tp_doc = "A thread and what its hooks recorded.",
 };
 
 /* ------------------------------------------------------------------ all of them */
+
+void lanes_look_again(void)
+{
+    for (int i = 0; i < MAX_LANES; i++)
+        if (lanes[i] != NULL)
+            lanes[i]->watched = NULL;
+}
 
 PyObject *loop_lanes(PyObject *module, PyObject *unused)
 {
@@ -286,14 +329,23 @@ PyObject *loop_rings(PyObject *module, PyObject *args)
                             where, count);
     strcpy(directory, where);
     slots = count;
-    /* Hooks run with the GIL held, so no thread is in the middle of its ring. */
+    /* Hooks run with the GIL held, so no thread is in the middle of its ring; libuv's callbacks run
+       without, but have no more to do there than to write an event or two. */
     for (int i = 0; i < MAX_LANES; i++) {
         Lane *lane = lanes[i];
         if (lane == NULL || lane->ring.header == NULL)
             continue;
+        watch_lock(); /* it looks at what the header shows */
         Ring before = lane->ring;
-        if (ring_open(lane))
+        atomic_store(&lane->moving, 1);
+        while (atomic_load(&lane->outside))
+            sched_yield();
+        if (ring_open(lane)) {
             munmap(before.header, before.bytes);
+            lane->errors = 0; /* of this recording, as all that a ring counts */
+        }
+        watch_unlock();
+        atomic_store(&lane->moving, 0);
     }
     Py_RETURN_NONE;
 }
@@ -301,12 +353,16 @@ PyObject *loop_rings(PyObject *module, PyObject *args)
 PyObject *loop_forget_parent(PyObject *module, PyObject *unused)
 {
     /* Called in a forked child: the files belong to the parent, the threads are not here. */
+    watch_forget();
+    slow_forget();
+    heap_forget();
     for (int i = 0; i < MAX_LANES; i++) {
         Lane *lane = lanes[i];
         lanes[i] = NULL;
         if (lane != NULL) {
             lane_unmap(lane);
             Py_CLEAR(lane->ready);
+            Py_CLEAR(lane->loop_ref);
             Py_DECREF(lane);
         }
     }
@@ -316,7 +372,9 @@ PyObject *loop_forget_parent(PyObject *module, PyObject *unused)
     refused = 0;
     aio.enabled = 0;
     lanes_refused = rings_in_memory = 0;
+    Py_CLEAR(aio.note_end);
     tasks_forget();
+    jobs_forget();
     Py_RETURN_NONE;
 }
 

@@ -86,6 +86,21 @@ static int is_partial(PyObject *callback)
     return (PyObject *)Py_TYPE(callback) == partial_type;
 }
 
+/* What stays the same of a callable however often it is made; `holds` keeps the address from being
+   another's. What is called in the end is left in `function`. */
+static const void *key_of(PyObject **function, PyObject **holds)
+{
+    if (PyMethod_Check(*function))
+        *function = PyMethod_GET_FUNCTION(*function);
+    if (PyFunction_Check(*function))
+        return *holds = PyFunction_GET_CODE(*function);
+    if (PyCFunction_Check(*function)) {
+        *holds = NULL;
+        return ((PyCFunctionObject *)*function)->m_ml; /* of a type or a module: it stays */
+    }
+    return *holds = (PyObject *)Py_TYPE(*function);
+}
+
 uint64_t callback_group(PyObject *callback)
 {
     PyObject *held = NULL; /* what is called in the end, a reference if it was asked for */
@@ -98,16 +113,8 @@ uint64_t callback_group(PyObject *callback)
         }
         callback = inner;
     }
-    PyObject *function = PyMethod_Check(callback) ? PyMethod_GET_FUNCTION(callback) : callback;
-    const void *key;
-    PyObject *holds;
-    if (PyFunction_Check(function))
-        key = holds = PyFunction_GET_CODE(function);
-    else if (PyCFunction_Check(function)) {
-        key = ((PyCFunctionObject *)function)->m_ml; /* of a type or a module: it stays */
-        holds = NULL;
-    } else
-        key = holds = (PyObject *)Py_TYPE(function);
+    PyObject *function = callback, *holds;
+    const void *key = key_of(&function, &holds);
     Name *name = look(&callbacks, key, NULL, 0);
     uint64_t number = 0;
     if (name == NULL) {
@@ -190,6 +197,62 @@ uint32_t spawn_name(PyObject *coro)
 uint32_t spawn_name_of_running(PyObject *coro)
 {
     return named(NULL, 0, coro);
+}
+
+/* ------------------------------------------------------------------ jobs */
+
+static int is_run_of_context(PyObject *callable)
+{
+    PyObject *owner = PyCFunction_Check(callable) ? PyCFunction_GET_SELF(callable) : NULL;
+    return owner != NULL && PyContext_CheckExact(owner);
+}
+
+/* What a callable calls in the end: within partials, and within a context that it is run in, as
+   `asyncio.to_thread` does. A new reference. */
+static PyObject *called_in_the_end(PyObject *callable, PyObject *first)
+{
+    PyObject *found = Py_NewRef(callable);
+    for (int depth = 0; depth < 4; depth++) {
+        PyObject *inner = NULL;
+        if (is_partial(found)) {
+            inner = PyObject_GetAttr(found, func_name);
+            PyObject *args = inner != NULL && is_run_of_context(inner)
+                                 ? PyObject_GetAttrString(found, "args")
+                                 : NULL;
+            if (args != NULL && PyTuple_Check(args) && PyTuple_GET_SIZE(args) > 0)
+                Py_SETREF(inner, Py_NewRef(PyTuple_GET_ITEM(args, 0)));
+            Py_XDECREF(args);
+        } else if (first != NULL && is_run_of_context(found))
+            inner = Py_NewRef(first);
+        if (inner == NULL) {
+            PyErr_Clear();
+            break;
+        }
+        Py_SETREF(found, inner);
+        first = NULL;
+    }
+    return found;
+}
+
+uint32_t job_name(PyObject *callable, PyObject *first)
+{
+    PyObject *called = called_in_the_end(callable, first), *function = called, *holds;
+    const void *key = key_of(&function, &holds);
+    Name *name = look(&spawns, key, NULL, 1); /* a place that no maker of a task has */
+    uint32_t number = 0;
+    if (name == NULL)
+        names_full++;
+    else if (name->number)
+        number = (uint32_t)name->number;
+    else {
+        number = ++last_name;
+        Py_XINCREF(holds);
+        *name = (Name){key, NULL, 1, number};
+        spawns.used++;
+        tell(NAME_JOB, number, function, 0, NULL);
+    }
+    Py_DECREF(called);
+    return number;
 }
 
 PyObject *loop_name_counts(PyObject *module, PyObject *unused)

@@ -68,6 +68,25 @@ static PyObject *answer(Select *self, const struct epoll_event *events, int coun
     return found;
 }
 
+static uint64_t real_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t end_of_wait(int wait)
+{
+    return real_ns() + (uint64_t)wait * 1000000u;
+}
+
+/* Milliseconds, rounded away from zero. */
+static int rest_of_wait(uint64_t until)
+{
+    uint64_t now = real_ns();
+    return until > now ? (int)((until - now + 999999u) / 1000000u) : 0;
+}
+
 static PyObject *select_call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
 {
     Select *self = (Select *)object;
@@ -80,26 +99,31 @@ static PyObject *select_call(PyObject *object, PyObject *const *args, size_t fla
     int most = files < 1 ? 1 : files > MOST_EVENTS ? MOST_EVENTS : (int)files;
     Lane *lane = aio.enabled ? this_lane : NULL;
     int found, error;
-    uint64_t t0 = lane == NULL ? 0 : now_ns(), woke = 0;
-    PyThreadState *state = PyEval_SaveThread();
-    found = epoll_wait(self->file, events, most, wait);
-    error = errno;
-    if (lane != NULL && wait != 0)
-        woke = now_ns();
-    PyEval_RestoreThread(state);
+    const int waits = wait != 0;
+    uint64_t t0 = lane == NULL ? 0 : now_ns(), woke = 0, until = wait > 0 ? end_of_wait(wait) : 0;
+    do {
+        PyThreadState *state = PyEval_SaveThread();
+        found = epoll_wait(self->file, events, most, wait);
+        error = errno;
+        if (lane != NULL && waits)
+            atomic_store_explicit(&lane->wants_gil_ns, woke = now_ns(), memory_order_release);
+        PyEval_RestoreThread(state);
+        if (woke)
+            atomic_store_explicit(&lane->wants_gil_ns, 0, memory_order_relaxed);
+        if (found < 0 && error == EINTR) { /* go on for the rest, as Python's own does */
+            if (PyErr_CheckSignals() < 0)
+                return NULL;
+            wait = until ? rest_of_wait(until) : wait;
+        }
+    } while (found < 0 && error == EINTR);
     /* Another thread may have stopped the recorder meanwhile. */
     if (lane != NULL && lane == this_lane && lane->ring.header != NULL) {
         uint64_t now = now_ns();
         lane->unparked_ns = now;
-        if (wait != 0)
-            lane_parked(lane, t0, woke, now, found < 0 ? 0 : found);
+        if (waits)
+            lane_parked(lane, (Park){t0, woke, now, found < 0 ? 0 : (uint64_t)found}, now);
     }
     if (found < 0) {
-        if (error == EINTR) {
-            if (PyErr_CheckSignals() < 0)
-                return NULL;
-            return PyList_New(0);
-        }
         errno = error;
         return PyErr_SetFromErrno(PyExc_OSError);
     }

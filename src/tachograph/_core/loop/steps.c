@@ -7,33 +7,10 @@
 #include "loop.h"
 #include "compat.h"
 
-#define CHECKPOINT_NS 1000000 /* steps and turns longer than this are worth a system call */
-
 static PyObject *name_closed, *name_debug, *name_ready, *name_scheduled, *name_write_to_self,
     *name_task_factory, *name_context;
 
 /* ------------------------------------------------------------------ steps */
-
-/* The loop of a handle is this lane's; take its queue, so that its length is known. */
-static void lane_attach(Lane *lane, PyObject *loop, PyObject *ready)
-{
-    if (lane->ready != ready)
-        Py_XSETREF(lane->ready, Py_NewRef(ready));
-    lane->loop = loop;
-}
-
-static void lane_find_queue(Lane *lane, PyObject *loop)
-{
-    PyObject *ready = loop == NULL ? NULL : PyObject_GetAttr(loop, name_ready);
-    if (ready == NULL) {
-        PyErr_Clear();
-        Py_CLEAR(lane->ready);
-        lane->loop = loop;
-        return;
-    }
-    lane_attach(lane, loop, ready);
-    Py_DECREF(ready);
-}
 
 static inline uint16_t queue_length(Lane *lane)
 {
@@ -59,7 +36,7 @@ static void put_open(Lane *lane, uint64_t now, uint8_t more_flags)
     event.t0 = open->t0;
     event.task = open->task;
     event.waker = open->waker;
-    event.name = 0;
+    event.name = open->chain;
     event.type = STEP;
     event.queue = open->queue;
     uint8_t of_duration = span32(now - open->t0, &event.duration, LONG_DURATION);
@@ -83,6 +60,7 @@ static void go_on(Lane *lane, const Open *outer, uint64_t outer_waker, uint64_t 
     if (outer->task != 0) {
         lane->open.t0 = now;
         lane->open.waker = lane->open.delay = 0;
+        lane->open.chain = 0;
         lane->open.flags |= CONTINUED;
     }
     show_open(lane);
@@ -91,9 +69,13 @@ static void go_on(Lane *lane, const Open *outer, uint64_t outer_waker, uint64_t 
 void step_begin(Lane *lane, PyObject *loop, PyObject *callback, Ready ready, Step *step)
 {
     Who who = who_is(lane, callback);
-    if (unlikely(loop != lane->loop))
-        lane_find_queue(lane, loop);
+    if (unlikely(loop != lane->loop || loop != lane->watched))
+        lane_meet(lane, loop);
+    uint32_t chain =
+        aio.chains && likely(who.task != NULL) ? chain_number(coro_of(who.task)) : 0;
     uint64_t now = now_ns(), waker = ready.waker;
+    if (unlikely(lane->asleep.t0 != 0))
+        lane_woke(lane, now, now);
     uint64_t since = ready.since_ns;
     if (since == 0) { /* the selector's answer put it there */
         since = lane->unparked_ns;
@@ -105,7 +87,7 @@ void step_begin(Lane *lane, PyObject *loop, PyObject *callback, Ready ready, Ste
     step->task = who.task;
     step->outer = lane->open;
     step->outer_waker = lane->waker;
-    lane->open = (Open){who.id, now, waker, delay, queue_length(lane), who.flags};
+    lane->open = (Open){who.id, now, waker, delay, chain, queue_length(lane), who.flags};
     lane->waker = who.flags & CALLBACK ? WAKER_CALLBACK | who.id : who.id;
     show_open(lane);
 }
@@ -125,54 +107,43 @@ static Ready ready_of(PyObject *handle)
     return ready;
 }
 
-static void checkpoint(Lane *lane, uint64_t now);
+/* A job's step. Before it the thread was parked, on a lane that is for jobs. */
+void job_begin(Lane *lane, const Open *job, Step *step)
+{
+    if (lane->number >= FIRST_POOL_LANE && lane->open.task == 0) {
+        uint64_t idle = lane->idle_ns && lane->idle_ns < job->t0 ? lane->idle_ns : job->t0;
+        Event park = {.t0 = idle, .type = PARK};
+        park.flags = span32(job->t0 - idle, &park.duration, LONG_DURATION);
+        ring_push(&lane->ring, &park);
+    }
+    cut(lane, job->t0);
+    step->task = NULL;
+    step->outer = lane->open;
+    step->outer_waker = lane->waker;
+    lane->open = *job;
+    lane->waker = job->task;
+    show_open(lane);
+}
+
+/* What the thread does for the job after it, such as to wake the loop, is still the job's. */
+void job_end(Lane *lane, const Step *step, uint64_t now, uint8_t outcome)
+{
+    uint64_t job = lane->waker;
+    put_open(lane, now, outcome);
+    if (now - lane->open.t0 > CHECKPOINT_NS)
+        lane_checkpoint(lane, now);
+    go_on(lane, &step->outer, step->outer.task ? step->outer_waker : job, now);
+    lane->idle_ns = now;
+}
 
 void step_end(Lane *lane, const Step *step)
 {
-    uint8_t ended = step->task == NULL ? 0 : end_of(step->task);
+    uint8_t ended = step->task == NULL ? 0 : told_end_of(step->task);
     uint64_t now = now_ns();
     put_open(lane, now, ended);
     if (unlikely(now - lane->open.t0 > CHECKPOINT_NS))
-        checkpoint(lane, now);
+        lane_checkpoint(lane, now);
     go_on(lane, &step->outer, step->outer_waker, now);
-}
-
-/* ------------------------------------------------------------------ checkpoints */
-
-static int64_t waited_ns(int file)
-{
-    char text[96];
-    ssize_t length = file < 0 ? -1 : pread(file, text, sizeof text - 1, 0);
-    if (length <= 0)
-        return -1;
-    text[length] = 0;
-    char *second = strchr(text, ' ');
-    return second == NULL ? -1 : strtoll(second, NULL, 10);
-}
-
-static void checkpoint(Lane *lane, uint64_t now)
-{
-    struct timespec cpu;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    Event event = {.t0 = now,
-                   .task = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec,
-                   .waker = (uint64_t)waited_ns(lane->schedstat),
-                   .type = CHECKPOINT};
-    lane->checked_ns = now;
-    ring_push(&lane->ring, &event);
-}
-
-void lane_parked(Lane *lane, uint64_t t0, uint64_t woke, uint64_t now, Py_ssize_t events)
-{
-    Event event = {.t0 = t0,
-                   .type = PARK,
-                   .queue = events > UINT16_MAX ? UINT16_MAX : (uint16_t)events};
-    event.flags = span32(woke - t0, &event.duration, LONG_DURATION);
-    event.flags |= span32(now - woke, &event.delay, LONG_DELAY);
-    ring_push(&lane->ring, &event);
-    lane->parks++;
-    if (now - lane->checked_ns > CHECKPOINT_NS && lane->parks % 10 == 0)
-        checkpoint(lane, now);
 }
 
 /* ------------------------------------------------------------------ Handle._run */
@@ -217,6 +188,11 @@ static PyObject *handle_run(PyObject *self, PyObject *unused)
         if (PyContext_Exit(context) < 0)
             Py_CLEAR(result);
     }
+    if (likely(result != NULL)) {
+        Py_DECREF(result);
+        result = Py_NewRef(Py_None);
+    } else
+        result = report(self); /* the exception handler is part of the step */
     if (likely(lane != NULL && lane == this_lane)) {
         if (likely(result != NULL))
             step_end(lane, &step);
@@ -228,11 +204,6 @@ static PyObject *handle_run(PyObject *self, PyObject *unused)
         }
     }
     Py_DECREF(context);
-    if (likely(result != NULL)) {
-        Py_DECREF(result);
-        result = Py_NewRef(Py_None);
-    } else
-        result = report(self);
     Py_DECREF(args);
     Py_DECREF(callback);
     return result;
@@ -300,11 +271,11 @@ PyObject *call_stock(PyObject *function, PyObject *self, PyObject *const *args, 
     return result;
 }
 
-static PyObject *queue_handle(PyObject *loop, PyObject *ready, PyObject *const *args,
-                              Py_ssize_t count, PyObject *context, uint64_t waker)
+static PyObject *queue_handle(__typeof__(handle_make) *make, PyObject *loop, PyObject *ready,
+                              PyObject *const *args, Py_ssize_t count, PyObject *context,
+                              uint64_t waker, uint64_t now)
 {
-    uint64_t now = aio.enabled ? now_ns() : 0;
-    PyObject *handle = handle_make(loop, args[0], args + 1, count - 1, context, waker, now);
+    PyObject *handle = make(loop, args[0], args + 1, count - 1, context, waker, now);
     if (handle != NULL && append(ready, handle) < 0)
         Py_CLEAR(handle);
     return handle;
@@ -322,14 +293,17 @@ static PyObject *call_soon(PyObject *self, PyObject *const *args, Py_ssize_t cou
     if (ready == NULL)
         return NULL;
     Lane *lane = aio.enabled ? lane_here() : NULL;
-    uint64_t waker = 0;
+    uint64_t waker = 0, now = 0;
     if (likely(lane != NULL)) {
-        if (unlikely(lane->ready != ready))
-            lane_attach(lane, self, ready);
+        now = now_ns();
+        if (unlikely(lane->ready != ready)) {
+            Py_XSETREF(lane->ready, Py_NewRef(ready));
+            lane->loop = self;
+        }
         waker = lane->waker;
-        note_spawn(lane, args[0]);
+        note_spawn(lane, args[0], now);
     }
-    PyObject *handle = queue_handle(self, ready, args, count, context, waker);
+    PyObject *handle = queue_handle(handle_make, self, ready, args, count, context, waker, now);
     Py_DECREF(ready);
     return handle;
 }
@@ -349,11 +323,12 @@ static PyObject *call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_
     /* On the loop's own thread the waker is its step, as for call_soon. */
     Lane *lane = aio.enabled ? this_lane : NULL;
     uint64_t waker = 0;
-    if (lane != NULL && lane->loop == self)
+    if (lane != NULL && is_waker(lane, self))
         waker = lane->waker;
     else if (aio.enabled)
         waker = WAKER_THREAD | (PyThread_get_thread_native_id() & 0xFFFFFFFFu);
-    PyObject *handle = queue_handle(self, ready, args, count, context, waker);
+    PyObject *handle = queue_handle(thread_handle_make, self, ready, args, count, context, waker,
+                                    aio.enabled ? now_ns() : 0);
     Py_DECREF(ready);
     if (handle != NULL) {
         PyObject *done = PyObject_CallMethodNoArgs(self, name_write_to_self);
@@ -399,10 +374,12 @@ static void began_at_once(Lane *lane, PyObject *task, PyObject *coro, const Open
     cut(lane, t0);
     Event spawn = {.t0 = t0, .task = id, .waker = lane->candidate_waker, .type = SPAWN};
     spawn.flags = EAGER;
-    spawn.name = spawn_name(coro);
-    ring_push(&lane->ring, &spawn);
-    lane->open = (Open){id, t0, lane->candidate_waker, 0, queue_length(lane), EAGER};
-    put_open(lane, now, note_eager(task, id));
+    spawn.name = aio.tracks ? spawn_name(coro) : 0;
+    if (aio.tracks)
+        ring_push(&lane->ring, &spawn);
+    lane->open = (Open){id, t0, lane->candidate_waker, 0, 0, queue_length(lane), EAGER};
+    uint8_t ended = note_eager(task, id);
+    put_open(lane, now, aio.tracks ? ended : 0);
     go_on(lane, outer, lane->candidate_waker, now);
 }
 

@@ -138,8 +138,7 @@ static inline int is_native_task(PyObject *task)
     return PyObject_TypeCheck(task, aio.task);
 }
 
-/* A task's coroutine, borrowed; NULL if it has none any more or hides it. */
-static PyObject *coro_of(PyObject *task)
+PyObject *coro_of(PyObject *task)
 {
     if (likely(is_native_task(task)))
         return *slot_of(task, aio.task_coro);
@@ -168,6 +167,8 @@ Who who_is(Lane *lane, PyObject *callback)
     uint64_t id = new_task_id();
     put(task, id);
     adopted++;
+    if (!aio.tracks)
+        return (Who){id, task, 0};
     Event event = {.t0 = now_ns(),
                    .task = id,
                    .name = spawn_name_of_running(coro_of(task)),
@@ -177,12 +178,14 @@ Who who_is(Lane *lane, PyObject *callback)
     return (Who){id, task, 0};
 }
 
-static void note(Lane *lane, PyObject *task, PyObject *coro)
+static void note(Lane *lane, PyObject *task, PyObject *coro, uint64_t now)
 {
     int made_by_factory = coro == lane->candidate_coro && coro != NULL;
     uint64_t id = made_by_factory ? lane->candidate : new_task_id();
     put(task, id);
-    Event event = {.t0 = now_ns(),
+    if (!aio.tracks)
+        return;
+    Event event = {.t0 = now,
                    .task = id,
                    .waker = made_by_factory ? lane->candidate_waker : lane->waker,
                    .name = spawn_name(coro),
@@ -190,7 +193,7 @@ static void note(Lane *lane, PyObject *task, PyObject *coro)
     ring_push(&lane->ring, &event);
 }
 
-void note_spawn(Lane *lane, PyObject *callback)
+void note_spawn(Lane *lane, PyObject *callback, uint64_t now)
 {
     PyObject *task;
     if (Py_TYPE(callback) == aio.step_wrapper)
@@ -201,7 +204,7 @@ void note_spawn(Lane *lane, PyObject *callback)
         return;
     PyObject *coro = coro_of(task);
     if (coro_is_new(coro) || (coro != NULL && !is_coroutine(coro) && find(task) == NULL))
-        note(lane, task, coro); /* the latter is of a compiler's own kind, which shows no state */
+        note(lane, task, coro, now); /* the latter is of a compiler's own kind, which shows no state */
 }
 
 /* ------------------------------------------------------------------ the end */
@@ -224,9 +227,39 @@ static uint8_t outcome_by_asking(PyObject *task)
     return found;
 }
 
-uint8_t end_of(PyObject *task)
+static int cancels_by_asking(PyObject *task)
+{
+    PyObject *answer = PyObject_CallMethod(task, "cancelling", NULL);
+    int found = answer == NULL ? 0 : (int)PyLong_AsLong(answer);
+    Py_XDECREF(answer);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+    return found;
+}
+
+/* Tell of a task that ended with an exception, or though it was to be cancelled. */
+static void tell_end(PyObject *task, uint64_t id, PyObject *error, int cancels)
+{
+    PyObject *done = PyObject_CallFunction(aio.note_end, "OKOi", task, id,
+                                           error == NULL ? Py_None : error, cancels);
+    if (done == NULL)
+        PyErr_Clear();
+    Py_XDECREF(done);
+}
+
+/* How often a native task was asked to be cancelled and did not take that back. */
+static inline int cancels_of(PyObject *task)
+{
+    return aio.task_cancels ? *(int *)((char *)task + aio.task_cancels) : 0;
+}
+
+static uint8_t ended(PyObject *task, uint64_t id)
 {
     uint8_t found = 0;
+    PyObject *error = NULL, *asked = NULL;
+    int cancels = 0;
     if (likely(aio.future_state && is_native_task(task))) {
         int state = *(int *)((char *)task + aio.future_state);
         if (likely(state == 0))
@@ -234,8 +267,9 @@ uint8_t end_of(PyObject *task)
         if (state == 1)
             found = CANCELLED;
         else {
-            PyObject *error = *slot_of(task, aio.future_exception);
+            error = *slot_of(task, aio.future_exception);
             found = error == NULL || error == Py_None ? RETURNED : RAISED;
+            cancels = cancels_of(task);
         }
     } else {
         PyObject *answer = PyObject_CallMethod(task, "done", NULL);
@@ -245,17 +279,35 @@ uint8_t end_of(PyObject *task)
         if (answer != Py_True)
             return 0;
         found = outcome_by_asking(task);
+        if (aio.note_end != NULL && found != CANCELLED) {
+            error = asked = PyObject_GetAttrString(task, "_exception");
+            cancels = cancels_by_asking(task);
+        }
     }
+    if (unlikely((found == RAISED || cancels > 0) && aio.note_end != NULL))
+        tell_end(task, id ? id : task_id(task), error, cancels);
+    Py_XDECREF(asked);
     forget(task);
     return found;
 }
 
+uint8_t end_of(PyObject *task)
+{
+    return ended(task, 0);
+}
+
+uint8_t told_end_of(PyObject *task)
+{
+    uint8_t found = end_of(task);
+    return aio.tracks ? found : 0;
+}
+
 uint8_t note_eager(PyObject *task, uint64_t id)
 {
-    uint8_t ended = end_of(task);
-    if (!ended)
+    uint8_t found = ended(task, id);
+    if (!found)
         put(task, id);
-    return ended;
+    return found;
 }
 
 PyObject *loop_task_id(PyObject *module, PyObject *task)
@@ -264,6 +316,43 @@ PyObject *loop_task_id(PyObject *module, PyObject *task)
     if (id == 0)
         Py_RETURN_NONE;
     return PyLong_FromUnsignedLongLong(id);
+}
+
+PyObject *loop_task_ids(PyObject *module, PyObject *unused)
+{
+    PyObject *found = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(used * sizeof(uint64_t)));
+    if (found == NULL)
+        return NULL;
+    char *to = PyBytes_AS_STRING(found);
+    for (size_t i = 0; i < capacity; i++)
+        if (entries[i].task != NULL) {
+            memcpy(to, &entries[i].id, sizeof(uint64_t));
+            to += sizeof(uint64_t);
+        }
+    return found;
+}
+
+PyObject *loop_adopt(PyObject *module, PyObject *task)
+{
+    uint64_t id = task_id(task);
+    if (id == 0) {
+        id = new_task_id();
+        put(task, id);
+        adopted++;
+    }
+    return PyLong_FromUnsignedLongLong(id);
+}
+
+PyObject *loop_note_ends(PyObject *module, PyObject *callback)
+{
+    Py_XSETREF(aio.note_end, callback == Py_None ? NULL : Py_NewRef(callback));
+    Py_RETURN_NONE;
+}
+
+PyObject *loop_forget_task(PyObject *module, PyObject *task)
+{
+    forget(task);
+    Py_RETURN_NONE;
 }
 
 PyObject *loop_table_sizes(PyObject *module, PyObject *unused)

@@ -23,6 +23,17 @@ static struct {
 
 static Wrapped *kept[KEPT];
 static int kept_count;
+static PyObject *no_arguments; /* the empty tuple */
+
+/* Call what was given. A task's step has no other way in than its type's, and takes nothing. */
+static inline PyObject *call_through(PyObject *callback, PyObject *const *args, size_t flags,
+                                     PyObject *names)
+{
+    if (likely(Py_TYPE(callback) == aio.step_wrapper && PyVectorcall_NARGS(flags) == 0 &&
+               names == NULL))
+        return aio.step_wrapper->tp_call(callback, no_arguments, NULL);
+    return PyObject_Vectorcall(callback, args, flags, names);
+}
 
 static PyObject *wrapped_call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
 {
@@ -32,7 +43,7 @@ static PyObject *wrapped_call(PyObject *object, PyObject *const *args, size_t fl
     Step step;
     if (likely(lane != NULL))
         step_begin(lane, self->loop, callback, self->ready, &step);
-    PyObject *result = PyObject_Vectorcall(callback, args, flags, names);
+    PyObject *result = call_through(callback, args, flags, names);
     if (likely(lane != NULL && lane == this_lane)) {
         PyObject *type, *error, *traceback;
         if (unlikely(result == NULL))
@@ -118,18 +129,22 @@ static PyObject *call_wrapped(PyObject *function, PyObject *self, PyObject *cons
                               Py_ssize_t count, PyObject *names, Py_ssize_t place, Ready ready)
 {
     Py_ssize_t all = count + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
-    PyObject *wrapped = wrap(self, args[place], ready);
-    PyObject *small[8], **copied = all > 8 ? PyMem_New(PyObject *, (size_t)all) : small;
-    PyObject *result = NULL;
-    if (wrapped != NULL && copied != NULL) {
-        memcpy(copied, args, (size_t)all * sizeof *args);
-        copied[place] = wrapped;
-        result = call_stock(function, self, copied, count, names);
-    } else if (copied == NULL)
-        PyErr_NoMemory();
-    if (copied != small)
+    /* One place ahead is free for whoever takes the call, by the flag. */
+    PyObject *small[10], **copied = small;
+    if (unlikely(all + 2 > 10) && (copied = PyMem_New(PyObject *, (size_t)all + 2)) == NULL)
+        return PyErr_NoMemory();
+    PyObject *wrapped = wrap(self, args[place], ready), *result = NULL;
+    if (likely(wrapped != NULL)) {
+        copied[1] = self;
+        for (Py_ssize_t i = 0; i < all; i++)
+            copied[i + 2] = args[i];
+        copied[place + 2] = wrapped;
+        result = PyObject_Vectorcall(function, copied + 1,
+                                     ((size_t)count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+        Py_DECREF(wrapped);
+    }
+    if (unlikely(copied != small))
         PyMem_Free(copied);
-    Py_XDECREF(wrapped);
     return result;
 }
 
@@ -138,9 +153,9 @@ static PyObject *call_soon(PyObject *self, PyObject *const *args, Py_ssize_t cou
     Lane *lane = aio.enabled ? lane_here() : NULL;
     if (lane == NULL || count < 1)
         return call_stock(own.call_soon, self, args, count, names);
-    note_spawn(lane, args[0]);
-    return call_wrapped(own.call_soon, self, args, count, names, 0,
-                        (Ready){now_ns(), lane->waker});
+    Ready ready = {now_ns(), lane->waker};
+    note_spawn(lane, args[0], ready.since_ns);
+    return call_wrapped(own.call_soon, self, args, count, names, 0, ready);
 }
 
 static PyObject *call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_ssize_t count,
@@ -149,7 +164,7 @@ static PyObject *call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_
     if (!aio.enabled || count < 1)
         return call_stock(own.call_soon_threadsafe, self, args, count, names);
     Lane *lane = this_lane;
-    uint64_t waker = lane != NULL && lane->loop == self
+    uint64_t waker = lane != NULL && is_waker(lane, self)
                          ? lane->waker
                          : WAKER_THREAD | (PyThread_get_thread_native_id() & 0xFFFFFFFFu);
     return call_wrapped(own.call_soon_threadsafe, self, args, count, names, 0,
@@ -183,6 +198,8 @@ PyObject *loop_wrappers(PyObject *module, PyObject *facts)
 {
     PyObject *loop, *soon, *threadsafe, *later;
     if (!PyArg_ParseTuple(facts, "O!OOO", &PyType_Type, &loop, &soon, &threadsafe, &later))
+        return NULL;
+    if (no_arguments == NULL && (no_arguments = PyTuple_New(0)) == NULL)
         return NULL;
     if (own.loop == NULL) { /* for the life of the process, like the hooks */
         own.loop = (PyTypeObject *)Py_NewRef(loop);

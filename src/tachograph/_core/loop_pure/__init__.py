@@ -6,6 +6,7 @@ native core saves. What only C can see is missing: the wait for the GIL after th
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from tachograph._core.loop_pure.hooks import (
@@ -13,27 +14,57 @@ from tachograph._core.loop_pure.hooks import (
     call_soon,
     call_soon_threadsafe,
     create_task,
+    listener,
     make_handles,
     run,
 )
+from tachograph._core.loop_pure.jobs import (
+    Pool,
+    job,
+    job_counts,
+    job_hook,
+    jobs,
+    jobs_forget,
+    spawn_job,
+    take_jobs,
+)
 from tachograph._core.loop_pure.lane import EVENT_BYTES, Lane, here, state
+from tachograph._core.loop_pure.living import Living
+from tachograph._core.loop_pure.pauses import collected, gil_wait, pauses, pauses_dropped
 
 __all__ = [
     "EVENT_BYTES",
     "Lane",
+    "Living",
+    "Pool",
     "Select",
+    "collected",
     "configure",
     "descriptors",
     "enable",
     "forget_parent",
+    "forget_task",
+    "gil_wait",
+    "job",
+    "job_counts",
+    "job_hook",
+    "jobs",
     "lane_counts",
     "lanes",
+    "listener",
     "name_counts",
+    "note_ends",
     "offset_of",
+    "options",
+    "pauses",
+    "pauses_dropped",
     "rings",
     "set_clock",
+    "spawn_job",
     "table_sizes",
+    "take_jobs",
     "task_id",
+    "task_ids",
 ]
 
 
@@ -49,7 +80,17 @@ def enable(on: object) -> None:
     if on and not state.facts:
         msg = "enable: expected `configure` before"
         raise RuntimeError(msg)
+    for lane in lanes() if on else ():
+        lane.watched = None
     state.enabled = bool(on)
+
+
+def options(tracks: object, wait_every: int) -> None:
+    """Say whether tasks are tracked, and of how many parks one looks at the scheduler's numbers."""
+    if wait_every < 1:
+        msg = f"options: expected 1 or more parks for a look, got {wait_every}"
+        raise ValueError(msg)
+    state.tracks, state.wait_every = bool(tracks), wait_every
 
 
 def descriptors() -> dict[str, Any]:
@@ -104,6 +145,22 @@ def task_id(task: Any) -> int | None:
     return state.tasks.get(id(task))
 
 
+def task_ids() -> bytes:
+    """Return the ids of known tasks, 64 bits each."""
+    ids = list(state.tasks.values())
+    return struct.pack(f"={len(ids)}Q", *ids)
+
+
+def note_ends(callback: Any) -> None:
+    """Tell of tasks that end badly, or None: do not."""
+    state.note_end = callback
+
+
+def forget_task(task: Any) -> None:
+    """Forget a task that no step ends."""
+    state.tasks.pop(id(task), None)
+
+
 def set_clock(ns: int | None) -> None:
     """Stop the clock at a number of ns, or let it go on."""
     state.fake_ns = -1 if ns is None else ns
@@ -115,6 +172,7 @@ def forget_parent() -> None:
     state.__init__()  # type: ignore[misc]
     state.facts, state.slots, state.last_id = facts, slots, last
     here.__dict__.clear()
+    jobs_forget()
 
 
 def offset_of(descriptor: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +15,12 @@ from tachograph._core.loop_pure.lane import (
     CALLBACK,
     CHECKPOINT_NS,
     EAGER,
+    NO_STEP,
     SPAWN,
     TIMER,
     Lane,
     here,
+    is_waker,
     lane_here,
     lane_if_any,
     now_ns,
@@ -30,6 +33,7 @@ __all__ = [
     "call_soon",
     "call_soon_threadsafe",
     "create_task",
+    "listener",
     "make_handles",
     "run",
 ]
@@ -41,8 +45,8 @@ _MOST_ERRORS = 100
 def begin(lane: Lane, handle: Any, callback: Any) -> tuple[Any, ...]:
     """Open a step; return what `end` needs."""
     task, number, flags = who_is(lane, callback)
-    if handle._loop is not lane.loop:
-        lane.attach(handle._loop)
+    if handle._loop is not lane.loop or handle._loop is not lane.watched:
+        lane.meet(handle._loop)
     now = now_ns()
     if isinstance(handle, state.facts["timer_handle"]):
         due = handle._when * 1e9 if type(handle._when) is float else -1
@@ -65,16 +69,21 @@ def end(lane: Lane, task: Any, outer: tuple[int, ...], waker: int) -> None:
     """Close the open step."""
     ended = 0 if task is None else end_of(task)
     now = now_ns()
-    lane.put_open(now, ended)
+    lane.put_open(now, ended if state.tracks else 0)
     if now - lane.open[1] > CHECKPOINT_NS:
         lane.checkpoint(now)
     lane.go_on(outer, waker, now)
 
 
 def make_handles(facts: dict[str, Any]) -> None:
-    """Make the type of handles that know when they were queued."""
+    """Make the types of handles that know when they were queued.
+
+    Python 3.14 has one with a lock for `call_soon_threadsafe`.
+    """
     namespace = {"__slots__": ("_enqueued", "_waker"), "__module__": "asyncio.events"}
-    facts["own_handle"] = type("Handle", (facts["handle"],), namespace)
+    for own, kind in (("own_handle", "handle"), ("own_thread_handle", "thread_handle")):
+        base = facts.get(kind) or facts["handle"]
+        facts[own] = type(base.__name__, (base,), dict(namespace))
 
 
 def run(self: Any) -> None:
@@ -99,14 +108,17 @@ def run(self: Any) -> None:
 
 
 def _failed(lane: Lane) -> None:
-    """Count an error of a hook; after many the recorder is off."""
+    """Count an error of a hook; after many this thread records no more, others go on."""
     lane.errors += 1
-    if lane.errors >= _MOST_ERRORS:
-        state.enabled = False
+    if lane.errors >= _MOST_ERRORS and getattr(here, "lane", None) is lane:
+        lane.open = NO_STEP
+        here.lane, here.refused = None, True
 
 
-def _queue(loop: Any, callback: Any, args: tuple[Any, ...], context: Any, waker: int) -> Any:
-    handle = state.facts["own_handle"](callback, args, loop, context)
+def _queue(
+    kind: str, loop: Any, callback: Any, args: tuple[Any, ...], context: Any, waker: int
+) -> Any:
+    handle = state.facts[kind](callback, args, loop, context)
     handle._enqueued = now_ns() if state.enabled else 0
     handle._waker = waker
     loop._ready.append(handle)
@@ -120,11 +132,14 @@ def call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
     lane = lane_here() if state.enabled else None
     waker = 0
     if lane is not None:
-        if lane.ready is not self._ready:
-            lane.attach(self)
         waker = lane.waker
-        note_spawn(lane, callback)
-    return _queue(self, callback, args, context, waker)
+        try:
+            if not lane.has_queue(self._ready):
+                lane.attach(self)
+            note_spawn(lane, callback)
+        except Exception:  # noqa: BLE001 -- a task's own class may refuse to tell its coroutine
+            _failed(lane)
+    return _queue("own_handle", self, callback, args, context, waker)
 
 
 def call_soon_threadsafe(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -133,11 +148,11 @@ def call_soon_threadsafe(self: Any, callback: Any, *args: Any, context: Any = No
         return state.facts["stock_call_soon_threadsafe"](self, callback, *args, context=context)
     lane = lane_if_any()
     waker = 0
-    if lane is not None and lane.loop is self:
+    if lane is not None and is_waker(lane, self):
         waker = lane.waker
     elif state.enabled:
         waker = BY_THREAD | threading.get_native_id()
-    handle = _queue(self, callback, args, context, waker)
+    handle = _queue("own_thread_handle", self, callback, args, context, waker)
     self._write_to_self()
     return handle
 
@@ -159,17 +174,38 @@ def create_task(self: Any, coro: Any, **named: Any) -> Any:
         lane.waker, lane.candidate = waker, None
     at_once = isinstance(task, state.facts["task"]) and id(task) not in state.tasks
     if at_once and not is_new(coro):
-        now = now_ns()
-        if lane.open[0]:
-            lane.put_open(t0, 0)
-        lane.push(t0, number, waker, 0, 0, spawn_name(coro), SPAWN, EAGER, 0)
-        lane.open = (number, t0, waker, 0, lane.queue(), EAGER)
-        ended = end_of(task)
-        if not ended:
-            state.tasks[id(task)] = number
-        lane.put_open(now, ended)
-        lane.go_on(outer, waker, now)
+        try:
+            _began_at_once(lane, task, coro, (number, waker, outer, t0))
+        except Exception:  # noqa: BLE001
+            _failed(lane)
     return task
+
+
+def _began_at_once(lane: Lane, task: Any, coro: Any, begun: tuple[int, int, Any, int]) -> None:
+    """Cut the creator's step around the first step of its task."""
+    number, waker, outer, t0 = begun
+    now, name, ended = now_ns(), spawn_name(coro) if state.tracks else 0, end_of(task, number)
+    if lane.open[0]:
+        lane.put_open(t0, 0)
+    if state.tracks:
+        lane.push(t0, number, waker, 0, 0, name, SPAWN, EAGER, 0)
+    lane.open = (number, t0, waker, 0, lane.queue(), EAGER)
+    if not ended:
+        state.tasks[id(task)] = number
+    lane.put_open(now, ended if state.tracks else 0)
+    lane.go_on(outer, waker, now)
+
+
+def listener(observer: Callable[..., object], stock: Any) -> Any:
+    """Return a method that tells someone of its arguments before it does its work."""
+
+    def method(*args: Any, **named: Any) -> Any:
+        with contextlib.suppress(Exception):  # the one who listens breaks nothing
+            observer(*args, **named)
+        return stock(*args, **named)
+
+    method.__doc__ = stock.__doc__
+    return method
 
 
 class Select:

@@ -19,7 +19,8 @@ RETURNED, RAISED, CANCELLED = 64, 128, 192
 _KIND_SHIFT = 60
 BY_CALLBACK, BY_IO, BY_TIMER, BY_THREAD = (kind << _KIND_SHIFT for kind in (1, 2, 3, 4))
 CHECKPOINT_NS = 1_000_000
-_MOST_LANES = 16
+FIRST_POOL_LANE, MAX_LANES = 16, 64  # those between are of threads that run jobs
+_MOST_POOL_SLOTS = 4_096
 _UINT32 = 2**32 - 1
 _UINT64 = 2**64 - 1
 
@@ -32,8 +33,10 @@ class State:
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
         self.enabled = False
+        self.tracks = True
+        self.wait_every = 10
         self.fake_ns = -1
-        self.lanes: list[Lane | None] = [None] * _MOST_LANES
+        self.lanes: list[Lane | None] = [None] * MAX_LANES
         self.slots = 32_768
         self.last_id = 1_023
         self.tasks: dict[int, int] = {}  # by address, as the native core has it
@@ -41,6 +44,7 @@ class State:
         self.callbacks: dict[object, int] = {}
         self.other_callbacks = 0
         self.spawns: dict[object, int] = {}
+        self.note_end: Any = None  # is told of tasks that end badly
 
 
 state = State()
@@ -55,12 +59,13 @@ def now_ns() -> int:
     return state.fake_ns if state.fake_ns >= 0 else time.monotonic_ns()
 
 
-def _span(ns: int, flag: int) -> tuple[int, int]:
+def span(ns: int, flag: int) -> tuple[int, int]:
+    """Return a span of time in 32 bits, and *flag* if it is in units of 1,024 ns."""
     return (ns, 0) if ns <= _UINT32 else (min(ns >> 10, _UINT32), flag)
 
 
 class Lane:
-    """A loop's thread and what its hooks recorded."""
+    """A thread and what its hooks recorded."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -68,9 +73,10 @@ class Lane:
         self.drops = self.errors = self.tail = 0
         self.open = NO_STEP
         self.waker = 0
-        self.unparked_ns = self.checked_ns = self.parks = 0
+        self.unparked_ns = self.checked_ns = self.idle_ns = self.parks = 0
         self.loop: Any = None
-        self.ready: Any = None
+        self.watched: Any = None
+        self._queue: Any = None
         self.candidate: tuple[int, int, Any] | None = None  # id, waker, coroutine
         self._events: deque[bytes] = deque()
         self._thread = weakref.ref(threading.current_thread())
@@ -79,6 +85,21 @@ class Lane:
     def head(self) -> int:
         """How many events were ever written."""
         return self.tail + len(self._events)
+
+    @property
+    def capacity(self) -> int:
+        """How many events its ring holds."""
+        return min(state.slots, _MOST_POOL_SLOTS) if self.is_for_jobs else state.slots
+
+    @property
+    def is_for_jobs(self) -> bool:
+        """Whether it is of a thread that runs jobs, and no loop."""
+        return self.number >= FIRST_POOL_LANE
+
+    @property
+    def ready(self) -> int:
+        """How many handles its loop's queue holds."""
+        return len(self._queue) if type(self._queue) is deque else 0
 
     @property
     def open_step(self) -> tuple[int, int, int]:
@@ -93,7 +114,7 @@ class Lane:
 
     def push(self, *event: int) -> None:
         """Write an event, or count it when there is no room."""
-        if len(self._events) >= state.slots:
+        if len(self._events) >= self.capacity:
             self.drops += 1
         else:
             self._events.append(EVENT.pack(*event))
@@ -111,7 +132,7 @@ class Lane:
     def renew(self) -> None:
         """Begin with an empty ring."""
         self._events = deque()
-        self.tail = self.drops = 0
+        self.tail = self.drops = self.errors = 0
 
     def close(self) -> None:
         """Give the lane back; the thread has ended."""
@@ -125,20 +146,31 @@ class Lane:
 
     # ------------------------------------------------------------------ steps
 
+    def meet(self, loop: Any) -> None:
+        """Come to a loop: its waits are recorded from now on, and its queue is known."""
+        self.loop = self.watched = loop
+        if loop is not None:
+            state.facts["on_loop"](loop)
+        self._queue = getattr(loop, "_ready", None)
+
     def attach(self, loop: Any) -> None:
         """Know the queue of a loop."""
         self.loop = loop
-        self.ready = getattr(loop, "_ready", None)
+        self._queue = getattr(loop, "_ready", None)
+
+    def has_queue(self, queue: Any) -> bool:
+        """Tell whether *queue* is that of its loop."""
+        return self._queue is queue
 
     def queue(self) -> int:
         """Return how many handles are ready."""
-        return min(len(self.ready), 65_535) if type(self.ready) is deque else 0
+        return min(self.ready, 65_535)
 
     def put_open(self, now: int, more: int) -> None:
         """Write the open step, which ends now or is cut now."""
         task, t0, waker, delay, queue, flags = self.open
-        duration, long_duration = _span(now - t0, LONG_DURATION)
-        delay, long_delay = _span(delay, LONG_DELAY)
+        duration, long_duration = span(now - t0, LONG_DURATION)
+        delay, long_delay = span(delay, LONG_DELAY)
         flags |= more | long_duration | long_delay
         self.push(t0, task, waker, duration, delay, 0, STEP, flags, queue)
 
@@ -163,10 +195,10 @@ class Lane:
 
     def parked(self, t0: int, now: int, events: int) -> None:
         """Write a wait for files."""
-        duration, flags = _span(now - t0, LONG_DURATION)
+        duration, flags = span(now - t0, LONG_DURATION)
         self.push(t0, 0, 0, duration, 0, 0, PARK, flags, min(events, 65_535))
         self.parks += 1
-        if now - self.checked_ns > CHECKPOINT_NS and self.parks % 10 == 0:
+        if now - self.checked_ns > CHECKPOINT_NS and self.parks % state.wait_every == 0:
             self.checkpoint(now)
 
 
@@ -176,11 +208,27 @@ def lane_if_any() -> Lane | None:
     return found if state.enabled else None
 
 
+def is_waker(lane: Lane, loop: Any) -> bool:
+    """Tell whether what this thread does is known to the loop as a step: its own, or a job's."""
+    return lane.loop is loop or bool(lane.is_for_jobs and lane.waker)
+
+
+def lane_for_jobs() -> Lane | None:
+    """Return this thread's lane, made when it is first asked for; None while none is free."""
+    lane: Lane | None = getattr(here, "lane", None)
+    if lane is None:
+        for number in range(FIRST_POOL_LANE, MAX_LANES):
+            if state.lanes[number] is None:
+                lane = here.lane = state.lanes[number] = Lane(number)
+                return lane
+    return lane
+
+
 def lane_here() -> Lane | None:
     """Return this thread's lane, made when it is first asked for; None if there can be none."""
     lane: Lane | None = getattr(here, "lane", None)
     if lane is None and not getattr(here, "refused", False):
-        for number in range(_MOST_LANES):
+        for number in range(FIRST_POOL_LANE):
             if state.lanes[number] is None:
                 lane = here.lane = state.lanes[number] = Lane(number)
                 return lane

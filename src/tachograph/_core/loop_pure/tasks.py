@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
 import sys
@@ -21,7 +22,7 @@ from tachograph._core.loop_pure.lane import (
     state,
 )
 
-__all__ = ["end_of", "is_new", "new_id", "note_spawn", "spawn_name", "who_is"]
+__all__ = ["end_of", "is_new", "job_name", "new_id", "note_spawn", "spawn_name", "who_is"]
 
 _MOST_CALLBACKS, _MOST_SPAWNS = 4_096, 16_384
 _HERE = str(Path(__file__).parent)
@@ -51,7 +52,9 @@ def _task_of(callback: Any) -> Any:
 
 
 def _coro_of(task: Any) -> Any:
-    return task.get_coro() if isinstance(task, state.facts["task"]) else task._coro
+    # Asked of asyncio's class: a subclass may answer with anything.
+    known = state.facts["task"]
+    return known.get_coro(task) if isinstance(task, known) else task._coro
 
 
 def _is_coroutine(coro: object) -> bool:
@@ -76,8 +79,9 @@ def who_is(lane: Lane, callback: Any) -> tuple[Any, int, int]:
     if number is None:
         number = state.tasks[id(task)] = new_id()
         state.adopted += 1
-        name = _named(None, 0, _coro_of(task))
-        lane.push(now_ns(), number, 0, 0, 0, name, SPAWN, CONTINUED, 0)
+        if state.tracks:
+            name = _named(None, 0, _coro_of(task))
+            lane.push(now_ns(), number, 0, 0, 0, name, SPAWN, CONTINUED, 0)
     return task, number, 0
 
 
@@ -100,17 +104,28 @@ def note_spawn(lane: Lane, callback: Any) -> None:
     if id(task) in state.tasks:
         state.replaced += 1
     state.tasks[id(task)] = number
-    lane.push(now_ns(), number, waker, 0, 0, spawn_name(coro), SPAWN, 0, 0)
+    if state.tracks:
+        lane.push(now_ns(), number, waker, 0, 0, spawn_name(coro), SPAWN, 0, 0)
 
 
-def end_of(task: Any) -> int:
-    """Return the flags of a task that ended, and forget it; 0 while it goes on."""
+def end_of(task: Any, number: int = 0) -> int:
+    """Return the flags of a task that ended, and forget it; 0 while it goes on.
+
+    Args:
+        task: Whose step has just ended.
+        number: Its id, where the table does not have it.
+    """
     if not task.done():
         return 0
-    state.tasks.pop(id(task), None)
+    number = state.tasks.pop(id(task), number)
     if task.cancelled():
         return CANCELLED
-    return RAISED if task._exception is not None else RETURNED
+    error = task._exception
+    if state.note_end is not None:
+        cancels = task.cancelling()
+        if error is not None or cancels:
+            state.note_end(task, number, error, cancels)
+    return RAISED if error is not None else RETURNED
 
 
 def _tell(*name: Any) -> None:
@@ -120,19 +135,22 @@ def _tell(*name: Any) -> None:
         state.failed += 1
 
 
+def _key_of(callback: Any) -> tuple[object, Any]:
+    """Return what stays the same of a callable however often it is made, and what it calls."""
+    function = callback.__func__ if isinstance(callback, types.MethodType) else callback
+    if isinstance(function, types.FunctionType):
+        return function.__code__, function
+    if isinstance(function, types.BuiltinFunctionType):
+        return (function.__name__, type(function.__self__)), function
+    return type(function), function
+
+
 def _callback_group(callback: Any) -> int:
     for _ in range(4):
         if type(callback) is not functools.partial:
             break
         callback = callback.func
-    function = callback.__func__ if isinstance(callback, types.MethodType) else callback
-    key: object
-    if isinstance(function, types.FunctionType):
-        key = function.__code__
-    elif isinstance(function, types.BuiltinFunctionType):
-        key = (function.__name__, type(function.__self__))
-    else:
-        key = type(function)
+    key, function = _key_of(callback)
     number = state.callbacks.get(key)
     if number is not None:
         return number
@@ -156,6 +174,33 @@ def spawn_name(coro: Any) -> int:
     if frame is None:
         return _named(None, 0, coro)
     return _named(frame.f_code, frame.f_lineno, coro)
+
+
+def job_name(callback: Any, first: Any) -> int:
+    """Return the number of what a job calls; *first* is its first argument."""
+    for _ in range(4):
+        if type(callback) is functools.partial:
+            args, callback = callback.args, callback.func
+            if _is_run_of_context(callback) and args:
+                callback = args[0]
+        elif first is not None and _is_run_of_context(callback):
+            callback, first = first, None
+        else:
+            break
+    key, function = _key_of(callback)
+    number = state.spawns.get((key, "job"))
+    if number is not None:
+        return number
+    if len(state.spawns) >= _MOST_SPAWNS:
+        state.full += 1
+        return 0
+    number = state.spawns[key, "job"] = len(state.spawns) + 1
+    _tell(3, number, function, 0, None)
+    return number
+
+
+def _is_run_of_context(callback: Any) -> bool:
+    return isinstance(getattr(callback, "__self__", None), contextvars.Context)
 
 
 def _named(maker: types.CodeType | None, line: int, coro: Any) -> int:
