@@ -1,0 +1,243 @@
+"""Stacks that the watcher takes: of programs of which it is known what they do."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tachograph import recorder
+from tachograph.recorder.core import is_native
+from tachograph.recorder.sources.config import SourcesConfig
+from tachograph.trace import Trace
+from tachograph.trace.files import read_file
+
+pytestmark = pytest.mark.skipif(not is_native, reason="the twin takes no stacks, and says so")
+
+STALLS_ONLY = replace(SourcesConfig.none(), watchdog=True)
+SAMPLES_ONLY = replace(SourcesConfig.none(), cpu_profile=True, blocked_profile=True)
+
+
+def record(
+    path: Path, program: Callable[[], Any], sources: SourcesConfig
+) -> tuple[Trace, dict[str, Any]]:
+    """Run a program under the recorder; return what it wrote."""
+    config = recorder.RecorderConfig(directory=path, sources=sources)
+    with recorder.start(config) as recording:
+        asyncio.run(program())
+        assert not recording.problems
+    (segment,) = path.glob("*/*.bin*")
+    return read_file(segment), recording.statistics()
+
+
+def names(trace: Trace, frames: tuple[int, ...]) -> list[str]:
+    """Return the functions of a stack, innermost first."""
+    return [trace.symbols[frame][0].name.rpartition("::")[2] for frame in frames]
+
+
+def stalls(trace: Trace) -> list[Any]:
+    """Return what the watchdog saw."""
+    return [event for event in trace.events if event.name == "tacho:BlockedStep"]
+
+
+def f(rounds: int) -> None:
+    """Take time."""
+    for _ in range(rounds):
+        pass
+
+
+def g(rounds: int) -> None:
+    """Take time, elsewhere."""
+    for _ in range(rounds):
+        pass
+
+
+async def mixture(seconds: float, part: int = 7_000) -> None:
+    """Take time in f and g, in known parts."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        f(part)
+        g(10_000 - part)
+        await asyncio.sleep(0)
+
+
+@pytest.mark.slow
+def test_a_known_mixture(tmp_path: Path) -> None:
+    """70 % in f and 30 % in g: within four standard errors of as many samples, 6 points at most."""
+    trace, counts = record(tmp_path, lambda: mixture(8), SAMPLES_ONLY)
+    found = Counter(names(trace, s.frames)[0] for s in trace.samples if s.source == 0 and s.frames)
+    total = found["f"] + found["g"]
+
+    assert total > 300
+    assert abs(found["f"] / total - 0.7) < max(0.06, 4 * (0.21 / total) ** 0.5)
+    assert 0 == counts["samples_dropped"]
+
+
+def test_blocked_is_not_running(tmp_path: Path) -> None:
+    """A step in a system call is source 1, with the call's name and what its line calls."""
+
+    async def main() -> None:
+        time.sleep(0.3)
+
+    trace, _ = record(tmp_path, main, SAMPLES_ONLY)
+    blocked = [s for s in trace.samples if s.source == 1 and s.task]
+    events = [e for e in trace.events if e.name == "CpuSampleEvent" and e["source"] == 1]
+
+    assert len(blocked) > 10
+    assert {("time.sleep", "test_blocked_is_not_running.main")} == {
+        tuple(names(trace, s.frames)[:2]) for s in blocked
+    }
+    assert {"clock_nanosleep"} == {e["blocked_in"] for e in events}
+    assert {trace.steps.task[0]} == {s.task for s in blocked}
+
+
+def test_threads_without_a_lane(tmp_path: Path) -> None:
+    """A thread that runs is sampled with its name, on no lane; one that waits is not."""
+    done = threading.Event()
+
+    def spin() -> None:
+        while not done.is_set():
+            f(1000)
+
+    async def main() -> None:
+        threads = [
+            threading.Thread(target=spin, name="spinner"),
+            threading.Thread(target=done.wait, name="sleeper"),
+        ]
+        for thread in threads:
+            thread.start()
+        await asyncio.sleep(0.5)
+        done.set()
+
+    trace, _ = record(tmp_path, main, SAMPLES_ONLY)
+    found = Counter((s.thread_name, s.lane) for s in trace.samples)
+
+    assert found["spinner", 255] > 10
+    assert not [name for name, _ in found if name == "sleeper"]
+
+
+def test_a_stall_has_stacks_while_it_lasts(tmp_path: Path) -> None:
+    """At 10, 20 and 40 ms of a step of 55 ms, at the right line; none of a short one."""
+
+    async def main() -> None:
+        await asyncio.sleep(0)
+        time.sleep(0.055)
+        await asyncio.sleep(0)
+
+    trace, _ = record(tmp_path, main, STALLS_ONLY)
+    found = [e for e in stalls(trace) if "time.sleep" in names(trace, e["callchain"])]
+    line = main.__code__.co_firstlineno + 2
+
+    assert [0, 1, 2] == [e["sequence"] for e in found]
+    assert [10, 20, 40] == [e["elapsed_ns"] // 10_000_000 * 10 for e in found]
+    assert {line} == {trace.symbols[e["callchain"][1]][0].line for e in found}
+    assert 1 == len({e["step_start_ns"] for e in found})
+
+
+def test_a_stall_in_c_with_the_gil(tmp_path: Path) -> None:
+    """The watcher needs no GIL: a call that holds it all along has its stacks, too."""
+    numbers = list(range(2_000_000, 0, -1)) + list(range(2_000_000))
+
+    async def main() -> None:
+        for _ in range(3):
+            sorted(numbers, key=int.__neg__)
+
+    trace, _ = record(tmp_path, main, STALLS_ONLY)
+    found = [names(trace, e["callchain"])[:2] for e in stalls(trace)]
+
+    assert ["sorted", "test_a_stall_in_c_with_the_gil.main"] in found
+
+
+@pytest.mark.slow
+def test_every_stall_is_caught(tmp_path: Path) -> None:
+    """1,000 of 1,000 steps of twice the threshold have a stack with the planted line."""
+
+    async def main() -> None:
+        for _ in range(1000):
+            time.sleep(0.02)
+            await asyncio.sleep(0)
+
+    trace, counts = record(tmp_path, main, STALLS_ONLY)
+    line = main.__code__.co_firstlineno + 2
+    caught = {
+        e["step_start_ns"]
+        for e in stalls(trace)
+        if line in [trace.symbols[frame][0].line for frame in e["callchain"][:2]]
+    }
+
+    assert 1000 == len(caught)
+    assert 0 == counts["samples_dropped"]
+
+
+def test_who_holds_the_gil(tmp_path: Path) -> None:
+    """While a loop waits for the GIL the stack of whoever has it is told, with the wait so far."""
+
+    def hold() -> None:
+        for _ in range(30):
+            sum(range(400_000))
+
+    async def main() -> None:
+        thread = threading.Thread(target=hold)
+        thread.start()
+        while thread.is_alive():
+            await asyncio.sleep(0.001)
+
+    trace, _ = record(tmp_path, main, SAMPLES_ONLY)
+    found = [e for e in trace.events if e.name == "tacho:GilHolder"]
+
+    assert found
+    assert {0} == {e["worker_id"] for e in found}
+    holders = Counter(names(trace, e["callchain"])[0] for e in found)
+    assert holders["test_who_holds_the_gil.hold"] > len(found) / 2
+
+
+def test_settings_are_told(tmp_path: Path) -> None:
+    """What turns counts into time stands in the metadata [events 10]."""
+    sources = replace(SAMPLES_ONLY, cpu_sample_hz=50)
+    trace, _ = record(tmp_path, lambda: mixture(0.05), sources)
+
+    assert ("true", "50", "process_vm_readv") == (
+        trace.metadata["cpu.profile.enabled"],
+        trace.metadata["cpu.profile.frequency_hz"],
+        trace.metadata["cpu.profile.backend"],
+    )
+
+
+@pytest.mark.slow
+def test_deep_and_restless_programs(tmp_path: Path) -> None:
+    """Recursion to the limit, generators, code made anew, threads that come and go: no crash."""
+
+    def deep(n: int) -> int:
+        return 0 if n == 0 else 1 + deep(n - 1)
+
+    def churn() -> None:
+        scope: dict[str, Any] = {}
+        for n in range(200):
+            exec(f"def made(x):\n    return [y for y in range(x) if y != {n}]", scope)
+            scope["made"](50)
+            list(zip(range(20), (x for x in range(20)), strict=True))
+
+    async def main() -> None:
+        end = time.perf_counter() + 6
+        while time.perf_counter() < end:
+            deep(900)
+            threads = [threading.Thread(target=churn) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            await asyncio.gather(*(asyncio.sleep(0) for _ in range(50)))
+            for thread in threads:
+                thread.join()
+
+    sources = replace(SourcesConfig(), cpu_sample_hz=1000, watchdog_threshold_ms=1)
+    trace, counts = record(tmp_path, main, sources)
+
+    assert counts["samples_taken"] > 1000
+    assert counts["frames_torn"] < counts["samples_taken"] / 10
+    assert all(symbol[0].name for symbol in trace.symbols.values())
