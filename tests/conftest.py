@@ -10,6 +10,9 @@ import pytest
 
 # Times are measured in bench/, never asserted: a busy machine fails no test.
 hypothesis.settings.register_profile("tachograph", deadline=None)
+# `make check` asks for few examples, `make test` for all; a test that wants more or fewer than
+# usual says so as a share of the profile's.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("tachograph")
 
 REPOSITORY = Path(__file__).resolve().parent.parent

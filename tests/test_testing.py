@@ -170,6 +170,7 @@ def test_a_moved_clock_is_exact() -> None:
     assert 3_000 == events.one(Timed).took
 
 
+@pytest.mark.slow
 def test_a_hundred_nested_children() -> None:
     """One line, the fields in their order, however deep the children are [TU-5]."""
 

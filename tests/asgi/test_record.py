@@ -173,7 +173,7 @@ ACTS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings().max_examples // 2)
 @given(ACTS)
 def test_whatever_an_application_does_there_is_one_record(acts: list[str]) -> None:
     """Exactly one, emitted once; the gauge comes back to 0 [RQ-15]."""

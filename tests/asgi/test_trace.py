@@ -13,8 +13,7 @@ import tachograph as tg
 from tachograph import recorder
 from tachograph.asgi import Options, stack
 from tachograph.testing import capture_events
-from tachograph.trace import Decoder
-from tachograph.trace.files import read_bytes
+from tachograph.trace.files import read_file
 
 
 class Traced(tg.WideEvent, rename="PascalCase"):
@@ -36,7 +35,7 @@ def serve(directory: Path | None) -> tuple[Any, list[Any], str | None]:
             boot_id = recording.boot_id
             asyncio.run(exchange(app, headers=[(b"x-request-id", b"r-1")]))
         (segment,) = directory.glob("*/trace.0.bin.gz")
-    return events.one(Traced), Decoder(strict=True).read(read_bytes(segment)), boot_id
+    return events.one(Traced), read_file(segment).events, boot_id
 
 
 def test_a_request_is_one_event_of_the_trace(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_tables_are_csv_too(telemetry: Path, capsys: pytest.CaptureFixture[str])
     assert "RequestMetrics,Duration,DOUBLE,Milliseconds,Until the last byte.\n" in printed
 
 
+@pytest.mark.slow
 def test_names_and_values_cannot_steer_the_terminal(
     telemetry: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,6 +228,7 @@ def test_files_may_stand_after_options(telemetry: Path, capsys: pytest.CaptureFi
     assert ask(capsys, sql, "--json", file) == ask(capsys, file, "--json", sql)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_standard_input_is_read(telemetry: Path, pack: object) -> None:
     """What is piped in is asked like a file, compressed or not; other lines are counted."""
@@ -280,6 +282,7 @@ def test_mistakes_are_explained(
     assert said in captured.err
 
 
+@pytest.mark.slow
 def test_nothing_to_ask_is_wrong_usage(telemetry: Path) -> None:
     """No directory, no file, nothing piped in: the message says how to name one."""
     with Path(os.devnull).open() as nothing:
@@ -307,6 +310,7 @@ def test_many_rows_are_cut_in_a_table_only(
     assert 1001 == len(ask(capsys, sql, "--csv", telemetry).splitlines())
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_what_fits(telemetry: Path) -> None:
     """On a terminal too narrow for the columns a row becomes a block of lines."""
     parent, child = pty.openpty()

@@ -47,7 +47,7 @@ def configurations(draw: st.DrawFn, texts: Sequence[str]) -> EmfConfig:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=6 * settings().max_examples // 5)
 @pytest.mark.slow
 def test_every_metric_is_found_again(data: st.DataObject) -> None:
     """Under each namespace and set of dimensions, with its count, sum, least and most [E-5, E-7].

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 @given(records(), st.integers(-(10**9), 2**62))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=3 * settings().max_examples // 2)
 def test_each_line_is_strict_json_and_repeats(record: Any, time_ns: int) -> None:
     """One object a line, no key twice, the same bytes again [TU-6]."""
     plan, values, notes = record
@@ -50,7 +50,7 @@ def test_each_line_is_strict_json_and_repeats(record: Any, time_ns: int) -> None
 
 
 @given(records())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=3 * settings().max_examples // 2)
 def test_flat_keys_are_in_the_declared_order(record: Any) -> None:
     """Absent values leave no gap [§9 3]."""
     plan, values, notes = record
@@ -64,7 +64,7 @@ def test_flat_keys_are_in_the_declared_order(record: Any) -> None:
 
 @pytest.mark.skipif(core is None, reason="the native core is not built")
 @given(records(), st.integers(-(20 * 86_400), 4 * 3_600))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_native_emf_is_its_twins(record: Any, seconds: int) -> None:
     """The same bytes and the same counts, inside and outside the window of time."""
     plan, values, notes = record

@@ -268,8 +268,10 @@ def test_tasks_are_counted_where_they_are_few(most: int, expected: int | None) -
         probe = LoopProbe(loop, "x", max_tasks=most)
         others = [loop.create_task(asyncio.sleep(60)) for _ in range(3)]
         probe.ask()
-        probe._count_tasks(0)
-        found = probe.sample()
+        # From 3.14 on tasks are kept in C, where only the count before tells how many there are.
+        for _ in range(2):
+            probe._count_tasks(0)
+            found = probe.sample()
         for other in others:
             other.cancel()
         return found

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tachograph.recorder import recording
 from tachograph.recorder.core import core
+from tachograph.recorder.names import names as process_names
 
 STEP, SPAWN, PARK, CHECKPOINT = 1, 2, 3, 4
 CALLBACK, TIMER, EAGER, CONTINUED = 4, 8, 16, 32
@@ -36,7 +37,7 @@ class Event(NamedTuple):
 
 
 # The process's own: the core is told once to whom it tells names, and other tests start recorders.
-names = recording._names
+names = process_names
 hooks = recording.hooks()
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tachograph.recorder.home import segment_index
 from tachograph.trace.decode import Decoder
 from tachograph.trace.delta import UNKNOWN, rows
+from tachograph.trace.events import EVENTS
 from tachograph.trace.files import read_bytes
 from tachograph.trace.schema import Event
 
@@ -26,6 +27,7 @@ class Step(NamedTuple):
     waker: int
     queue: int
     flags: int
+    chain: int = 0
 
 
 class Park(NamedTuple):
@@ -86,6 +88,7 @@ class Told:
         open_steps: Task, start and flags of steps that never ended.
         metadata: The entries, a later one over an earlier.
         names: Texts by kind and number.
+        sources: Events of the recorder's own sources.
         own: All other events.
     """
 
@@ -97,6 +100,7 @@ class Told:
     open_steps: list[tuple[int, int, int]] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     names: dict[tuple[int, int], str] = field(default_factory=dict)
+    sources: list[Event] = field(default_factory=list)
     own: list[Event] = field(default_factory=list)
 
     def callback_steps(self, ending: str) -> int:
@@ -141,11 +145,13 @@ def tell(paths: Iterable[Path]) -> Told:
                     told.open_steps.append((event["task"], event["start_ns"], event["flags"]))
                 case "SegmentMetadataEvent":
                     told.metadata |= dict(event["entries"])
-                case "ClockSyncEvent":
+                case "ClockSyncEvent" | "tacho:Living":
                     pass
                 case name if name in _READERS:
                     assert event["lane"] in here, f"{path.name}: a block before its lane"
                     _block(told, event)
+                case name if name in EVENTS:
+                    told.sources.append(event)
                 case _:
                     told.own.append(event)
     return told

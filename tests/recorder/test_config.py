@@ -42,7 +42,10 @@ def test_switches_off(text: str, caplog: pytest.LogCaptureFixture) -> None:
 def test_a_switch_of_no_sense_is_off_and_warned_about(
     text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An invalid variable is a warning with its name and value, and the default [failure 21]."""
+    """An invalid variable is a warning with its name and value, and the default.
+
+    (recorder.md row 21)
+    """
     assert not is_enabled_by({"TACHO_ENABLED": text})
     (warning,) = warnings(caplog)
     assert warning.startswith("TACHO_ENABLED: expected true or false, got ")
@@ -60,6 +63,10 @@ def test_variables_set_what_the_program_leaves_open() -> None:
             "TACHO_ROTATION_SECS": "5",
             "TACHO_MAX_DISK_USAGE_MB": "8",
             "TACHO_MAX_FILE_SIZE_MB": "2",
+            "TACHO_ASYNCIO_INSTRUMENTATION_ENABLED": "no",
+            "TACHO_TASK_TRACKING_ENABLED": "off",
+            "TACHO_SCHED_WAIT_SAMPLE_RATE": "3",
+            "TACHO_GC_DEAD_NAMESPACES": "0",
         },
         service="of the program",
         loop_name="io",
@@ -67,6 +74,8 @@ def test_variables_set_what_the_program_leaves_open() -> None:
 
     assert Path("/tmp/somewhere") == config.directory
     assert ("orders", "io", "dial9") == (config.service, config.loop_name, config.profile)
+    assert (False, False) == (config.instrument_asyncio, config.track_tasks)
+    assert (3, False) == (config.sched_wait_every, config.recover_dead)
     assert (5, 8 * MIB, 2 * MIB) == (config.rotation_s, config.max_total_bytes, config.file_bytes)
 
 
@@ -82,6 +91,10 @@ def test_variables_set_what_the_program_leaves_open() -> None:
         ("TACHO_MAX_FILE_SIZE_MB", "many"),
         ("TACHO_MAX_FILE_SIZE_MB", "2000"),
         ("TACHO_TRACE_PROFILE", "Compact"),
+        ("TACHO_SCHED_WAIT_SAMPLE_RATE", "0"),
+        ("TACHO_ASYNCIO_INSTRUMENTATION_ENABLED", "some"),
+        ("TACHO_TASK_TRACKING_ENABLED", "2"),
+        ("TACHO_GC_DEAD_NAMESPACES", "never"),
         ("TACHO_TRACE_DIR", "/tmp/\udcff"),
         ("TACHO_SERVICE_NAME", "\udcff"),
         ("TACHO_RUNTIME_NAME", "\udcff"),
@@ -90,7 +103,10 @@ def test_variables_set_what_the_program_leaves_open() -> None:
 def test_an_invalid_variable_is_as_if_it_was_not_there(
     name: str, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Invalid and undecodable variables are warned about once and missing then [failure 21]."""
+    """Invalid and undecodable variables are warned about once and missing then.
+
+    (recorder.md row 21)
+    """
     assert RecorderConfig() == RecorderConfig.from_env({name: text})
     (warning,) = warnings(caplog)
     assert warning.startswith(f"{name}: expected ")
@@ -138,6 +154,11 @@ def test_a_files_size_is_a_quarter_of_the_budget() -> None:
         ("ring_events", 2**25),
         ("ring_events", None),
         ("profile", "other"),
+        ("sched_wait_every", 0),
+        ("sched_wait_every", True),
+        ("track_tasks", "yes"),
+        ("instrument_asyncio", None),
+        ("recover_dead", 1),
         ("service", " "),
         ("service", None),
         ("loop_name", ""),
@@ -160,7 +181,7 @@ def test_every_mistake_is_told_at_once() -> None:
         RecorderConfig(rotation_s=0, max_total_bytes=0, profile="x", service="")
     lines = str(caught.value).splitlines()
 
-    assert ["profile", "rotation_s", "max_total_bytes", "service"] == [
+    assert ["profile", "service", "rotation_s", "max_total_bytes"] == [
         line.removeprefix("RecorderConfig.").partition(":")[0] for line in lines
     ]
 

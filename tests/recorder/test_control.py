@@ -14,6 +14,7 @@ from tests.recorder.reading import names_in, segments, tell
 from tachograph import recorder
 from tachograph.errors import ConfigError
 from tachograph.recorder import RecorderConfig, control
+from tachograph.recorder.sources import SourcesConfig
 
 
 @recorder.event
@@ -29,6 +30,7 @@ async def nap(times: int = 3) -> None:
 
 def config(tmp_path: Path, **settings: Any) -> RecorderConfig:
     """Return a configuration for the test's directory."""
+    settings = {"sources": SourcesConfig.none(), **settings}
     return RecorderConfig(directory=tmp_path / "traces", service="tests", **settings)
 
 
@@ -38,7 +40,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_without_a_start_every_call_does_nothing(tmp_path: Path) -> None:
-    """Use before the start is a no-op, no exception [failure 19]."""
+    """Use before the start is a no-op, no exception (recorder.md row 19)."""
     hit(1)
     with recorder.span("s"):
         recorder.pause()
@@ -57,8 +59,8 @@ def test_without_a_start_every_call_does_nothing(tmp_path: Path) -> None:
 
 
 def test_after_the_end_every_call_does_nothing(tmp_path: Path) -> None:
-    """Use after the shutdown is a no-op; the last counts stay [failure 19]."""
-    with recorder.start(config(tmp_path)) as it:
+    """Use after the shutdown is a no-op; the last counts stay (recorder.md row 19)."""
+    with recorder.start(config(tmp_path, sources=recorder.SourcesConfig.none())) as it:
         hit(1)
     hit(2)
     it.enable()
@@ -73,7 +75,7 @@ def test_after_the_end_every_call_does_nothing(tmp_path: Path) -> None:
 
 
 def test_a_second_recorder_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """One a process: strict raises, the other way logs and is disabled [failure 20]."""
+    """One a process: strict raises, the other way logs and is disabled (recorder.md row 20)."""
     with recorder.start(config(tmp_path)) as first:
         with pytest.raises(RuntimeError, match="has a recorder"):
             recorder.start(config(tmp_path))
@@ -112,7 +114,10 @@ def _steps_of(told: Any, name: str) -> int:
 
 
 def test_a_directory_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Strict: an error. Otherwise one error in the log, and the service runs [failure 1]."""
+    """Strict: an error. Otherwise one error in the log, and the service runs.
+
+    (recorder.md row 1)
+    """
     (tmp_path / "traces").write_bytes(b"a file is in the way")
     before = threading.active_count()
 
@@ -151,7 +156,7 @@ def test_a_start_that_fails_leaves_nothing(
 def test_a_thread_that_cannot_start_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A system without threads to spare costs the recorder, not the service [failure 1]."""
+    """A system without threads to spare costs the recorder, not the service (recorder.md row 1)."""
 
     def refused(self: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -181,7 +186,7 @@ def test_from_the_environment(tmp_path: Path) -> None:
 def test_from_the_environment_never_fails(
     settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It returns a disabled recorder, and says why [failure 1]."""
+    """It returns a disabled recorder, and says why (recorder.md row 1)."""
     it = recorder.start_from_env({"TACHO_ENABLED": "1"}, **settings)
 
     assert not it.is_enabled
@@ -276,14 +281,15 @@ def test_statistics_have_every_count(tmp_path: Path) -> None:
 def test_a_callback_that_raises_is_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The recorder goes on without a word more than one [failure 27]."""
+    """The recorder goes on without a word more than one (recorder.md row 27)."""
     called = threading.Semaphore(0)
 
     def on_turn(statistics: dict[str, Any]) -> None:
         called.release()
         raise ZeroDivisionError
 
-    with recorder.start(config(tmp_path, drain_interval_s=0.001), on_turn=on_turn) as it:
+    settings = config(tmp_path, drain_interval_s=0.001, sources=recorder.SourcesConfig.none())
+    with recorder.start(settings, on_turn=on_turn) as it:
         for _ in range(3):
             assert called.acquire(timeout=30)
         hit(1)

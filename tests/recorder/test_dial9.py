@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.trace.blocks import Born, write_born, write_steps
+from tests.trace.blocks import Born, write_born, write_living, write_steps
 from tests.trace.checklist import check
 
 from tachograph.errors import TraceFormatError
-from tachograph.recorder.dial9 import Dial9
+from tachograph.recorder.dial9 import dial9_pieces
 from tachograph.recorder.pipeline import Pipeline
 from tachograph.trace import Encoder
 from tachograph.trace.compact import METADATA
@@ -21,10 +21,17 @@ STEP = Step(0, T, 5000, 700, 2000, 1999, 1, 0)
 BORN = Born(0, T - 900, 2000, 0, "app.py:1 app.f")
 
 
-def segment(directory: Path, name: str, steps: list[Step], born: list[Born]) -> Path:
+def segment(
+    directory: Path,
+    name: str,
+    steps: list[Step],
+    born: list[Born],
+    before: list[Born] | None = None,
+) -> Path:
     """Return a sealed segment."""
     encoder = Encoder()
     encoder.event(METADATA, T, {"service": "demo"})
+    write_living(encoder, before or [])
     write_born(encoder, born)
     write_steps(encoder, steps)
     path = directory / name
@@ -40,14 +47,14 @@ def places(data: bytes) -> list[str]:
 
 
 def test_tasks_of_earlier_segments_keep_their_places(tmp_path: Path) -> None:
-    """A task's place is in the segment in which it began; it is remembered until the task ends."""
-    pieces = Dial9()
+    """A living task is told in each segment's head: its place is known, its spawn not repeated."""
     more = [STEP, STEP._replace(start_ns=T + 9000, flags=StepFlag.RETURNED)]
-    first = b"".join(pieces(segment(tmp_path, "trace.0.bin", [STEP], [BORN])))
-    second = b"".join(pieces(segment(tmp_path, "trace.1.bin", more, [])))
-    third = b"".join(pieces(segment(tmp_path, "trace.2.bin", [STEP], [])))
+    first = b"".join(dial9_pieces(segment(tmp_path, "trace.0.bin", [STEP], [BORN])))
+    second = b"".join(dial9_pieces(segment(tmp_path, "trace.1.bin", more, [], [BORN])))
+    third = b"".join(dial9_pieces(segment(tmp_path, "trace.2.bin", [STEP], [])))
 
     assert ["app.py:1 app.f"] == places(first)
+    assert 1 == len(check(first).named("TaskSpawnEvent"))
     assert ["app.py:1 app.f"] * 2 == places(second)
     assert 0 == len(check(second).named("TaskSpawnEvent"))
     assert ["unknown"] == places(third)
@@ -57,7 +64,7 @@ def test_a_segment_with_nothing_to_show_stays_as_it_is(tmp_path: Path) -> None:
     """dial9 shows nothing without a step, park or wake; the metadata is kept in our profile."""
     path = segment(tmp_path, "trace.0.bin", [], [])
 
-    assert path.read_bytes() == b"".join(Dial9()(path))
+    assert path.read_bytes() == b"".join(dial9_pieces(path))
 
 
 def test_what_is_no_trace_is_not_replaced(tmp_path: Path) -> None:
@@ -65,8 +72,8 @@ def test_what_is_no_trace_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "trace.0.bin"
     path.write_bytes(b"no trace")
     with pytest.raises(TraceFormatError):
-        list(Dial9()(path))
-    pipeline = Pipeline(Dial9())
+        list(dial9_pieces(path))
+    pipeline = Pipeline(dial9_pieces)
     pipeline.put(path)
 
     assert pipeline.close(60)
@@ -78,7 +85,7 @@ def test_the_pipeline_compresses_what_is_given(tmp_path: Path) -> None:
     """The segment is replaced by its other profile, compressed."""
     path = segment(tmp_path, "trace.0.bin", [STEP], [BORN])
     size = path.stat().st_size
-    pipeline = Pipeline(Dial9())
+    pipeline = Pipeline(dial9_pieces)
     pipeline.put(path)
 
     assert pipeline.close(60)

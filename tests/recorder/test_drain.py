@@ -33,6 +33,7 @@ class Ring:
         self.number, self.tid = number, tid
         self.head = self.tail = self.drops = self.errors = 0
         self.ended = self.closed = False
+        self.capacity = 65_536
         self.slots: list[bytes] = []
         self.put(events)
 
@@ -125,6 +126,7 @@ def test_a_small_ring_is_written_when_a_quarter_of_it_is_full(bench: Bench) -> N
     """Whatever is enough for a batch of its own: no ring overflows because it is small."""
     bench.drain = bench.make(ring_events=64)
     ring = Ring(events=15)
+    ring.capacity = 64
     bench.rings.append(ring)
     bench.turn()
     assert 15 == len(ring.slots)
@@ -137,7 +139,10 @@ def test_a_small_ring_is_written_when_a_quarter_of_it_is_full(bench: Bench) -> N
 def test_a_piece_is_let_go_after_it_is_on_file(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a ring still holds is at most one piece more than what is not on file [failure 22]."""
+    """What a ring still holds is at most one piece more than what is not on file.
+
+    (recorder.md row 22)
+    """
     ring = Ring(events=40_000)
     bench.rings.append(ring)
     seen: list[tuple[int, int]] = []
@@ -228,7 +233,7 @@ def test_a_lane_that_ended_is_emptied_and_closed(bench: Bench) -> None:
 def test_what_cannot_be_written_is_lost_and_counted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, waiting: EventBuffer
 ) -> None:
-    """Rings are emptied all the same: a loop never waits for a disk [failure 2]."""
+    """Rings are emptied all the same: a loop never waits for a disk (recorder.md row 2)."""
     ring = Ring(events=10)
     bench.rings.append(ring)
     waiting.add(KIND, (1,))
@@ -244,7 +249,10 @@ def test_what_cannot_be_written_is_lost_and_counted(
 def test_a_batch_that_cannot_be_made_costs_itself(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An encode error: counted, one warning in 60 s, the next one is written [failure 2]."""
+    """An encode error: counted, one warning in 60 s, the next one is written.
+
+    (recorder.md row 2)
+    """
     rings = [Ring(0, events=10), Ring(1, events=20)]
     bench.rings += rings
     stock = bench.batches.of_lane
@@ -299,7 +307,7 @@ def test_the_end_writes_and_seals(running: Bench) -> None:
 def test_a_callback_that_raises_is_counted(
     running: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the user's code raises is said once, and the drain goes on [failure 27]."""
+    """What the user's code raises is said once, and the drain goes on (recorder.md row 27)."""
     turns = threading.Semaphore(0)
 
     def raises() -> None:

@@ -77,7 +77,7 @@ def test_parameters_may_have_any_names(waiting: EventBuffer) -> None:
 
 
 def test_nothing_is_kept_while_it_is_off(waiting: EventBuffer) -> None:
-    """Use before the start or in a pause is a no-op [failure 19]."""
+    """Use before the start or in a pause is a no-op (recorder.md row 19)."""
     waiting.is_open = False
     cache_miss(1)
 
@@ -169,7 +169,7 @@ def test_no_event_has_a_built_in_ones_name() -> None:
 def test_a_full_buffer_drops_the_newest_and_counts(
     waiting: EventBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits is bounded; each event that finds no room is counted [failure 8]."""
+    """What waits is bounded; each event that finds no room is counted (recorder.md row 8)."""
     monkeypatch.setattr(module, "_MOST", 3)
     for shard in range(5):
         cache_miss(shard)

@@ -30,11 +30,7 @@ def dead(parent: Path, name: str = "abcd-1", files: tuple[str, ...] = ()) -> Pat
 
 def found(parent: Path, own: Path | None = None) -> list[str]:
     """Return the names of the directories that are taken for a dead process's."""
-    names = []
-    for each in dead_homes(parent, own):
-        names.append(each.path.name)
-        each.close()
-    return names
+    return [each.path.name for each in dead_homes(parent, own)]
 
 
 def test_a_directory_is_named_by_its_boot_id(tmp_path: Path) -> None:
@@ -96,7 +92,10 @@ def test_closing_bears_a_directory_that_was_removed(tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_locked_is_not_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Directory or lock cannot be created: an error, and nothing was started [failure 1]."""
+    """Directory or lock cannot be created: an error, and nothing was started.
+
+    (recorder.md row 1)
+    """
 
     def no_locks(file: int, how: int) -> None:
         raise OSError(errno.ENOLCK, "no locks")
@@ -159,7 +158,7 @@ def test_knows_its_own_files(name: str, index: int | None) -> None:
      "notes.txt", "trace.1.bin\n", "trace.1.bin.x.partial"],
 )  # fmt: skip
 def test_an_unknown_file_protects_its_directory(name: str, tmp_path: Path) -> None:
-    """A dead directory that holds an unknown file is left untouched [failure 30]."""
+    """A dead directory that holds an unknown file is left untouched (recorder.md row 30)."""
     path = dead(tmp_path, files=("trace.0.bin.active", name))
 
     assert not is_artefact(name)
@@ -189,6 +188,19 @@ def test_never_goes_deeper_nor_through_links(tmp_path: Path) -> None:
     (no_lock / ".lock").unlink()
 
     assert [] == found(tmp_path / "parent")
+
+
+def test_a_process_that_ended_in_order_is_dead_too(tmp_path: Path) -> None:
+    """It left segments and no lock; one is made meanwhile, and is gone afterwards."""
+    path = dead(tmp_path, "abcd-5", ("trace.0.bin.gz",))
+    (path / ".lock").unlink()
+    for each in dead_homes(tmp_path, None):
+        assert path == each.path
+        assert [] == found(tmp_path)  # another start does not get it at the same time
+        assert {".lock", "trace.0.bin.gz"} == set(names_in(path))
+
+    assert ["trace.0.bin.gz"] == names_in(path)
+    assert ["abcd-5"] == found(tmp_path)
 
 
 def test_no_parent_no_dead(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextvars
 import gc
 import logging
 import sys
+import threading
 import weakref
 from asyncio import base_events, events
 from typing import Any
@@ -55,6 +56,53 @@ def test_handles_are_asyncios() -> None:
     assert type(seen[0]).__name__ == "Handle"
     assert "test_handles_are_asyncios.<locals>.called" in seen[2]
     assert "TimerHandle when=" in seen[3]
+
+
+@pytest.mark.skipif(
+    not hasattr(events, "_ThreadSafeHandle"), reason="handles with a lock are new in Python 3.14"
+)
+@pytest.mark.parametrize("enabled", [True, False])
+def test_handles_for_other_threads_keep_their_lock(enabled: bool) -> None:
+    """While a callback runs, its handle's lock is held: `cancel` from another thread waits."""
+    made: list[Any] = []
+    running, tried = threading.Event(), threading.Event()
+    free: list[bool] = []
+
+    def called(word: str) -> None:
+        running.set()
+        assert tried.wait(30)
+        ran.append(word)
+
+    ran: list[str] = []
+    context = contextvars.copy_context()
+
+    def elsewhere(loop: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:
+        made.append(loop.call_soon_threadsafe(called, "hello", context=context))
+        assert running.wait(30)
+        free.append(made[0]._lock.acquire(blocking=False))
+        tried.set()
+        made.append(loop.call_soon_threadsafe(done.set))
+
+    async def main() -> None:
+        core.enable(enabled)
+        done = asyncio.Event()
+        thread = threading.Thread(
+            target=elsewhere, args=(asyncio.get_running_loop(), done), daemon=True
+        )
+        thread.start()
+        await done.wait()
+        thread.join()
+
+    recorded = record(main)
+
+    assert [False] == free
+    assert ["hello"] == ran
+    assert {"_ThreadSafeHandle"} == {type(handle).__name__ for handle in made}
+    assert all(isinstance(handle, vars(events)["_ThreadSafeHandle"]) for handle in made)
+    assert made[0].get_context() is context
+    assert made[0]._lock.acquire(blocking=False)
+    names = [what(recorded, step.task) for step in steps(recorded)]
+    assert enabled == any("called" in name for name in names)
 
 
 def test_a_cancelled_handle_does_not_run() -> None:
@@ -253,7 +301,8 @@ def test_recording_may_change_while_a_step_is_open() -> None:
 @pytest.mark.skipif(not is_native, reason="uvloop is wrapped natively")
 def test_uvloop_is_recorded() -> None:
     """Steps, spawns, wakes and timers of uvloop's loops; its errors name what was called."""
-    uvloop = pytest.importorskip("uvloop")
+    import uvloop
+
     told: list[dict[str, Any]] = []
 
     def fails() -> None:

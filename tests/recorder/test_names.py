@@ -17,7 +17,7 @@ CALLBACK, SPAWN = 0, 1
 
 def read(path: Path) -> list[Name]:
     """Return the names of a file."""
-    return read_names(path.read_bytes().split(b"\n"))
+    return read_names(path.read_bytes().split(b"\n"))[0]
 
 
 async def work() -> None:
@@ -74,7 +74,7 @@ class Refuses:
 
 
 def test_what_refuses_to_tell_its_name_is_unknown() -> None:
-    """Whatever the program calls or awaits may raise when it is asked [failure 28]."""
+    """Whatever the program calls or awaits may raise when it is asked (recorder.md row 28)."""
     names = Names()
     names.note(CALLBACK, 1, Refuses(), 0, None)
     names.note(SPAWN, 2, Refuses(), 5, Refuses())
@@ -124,7 +124,10 @@ def test_a_new_file_has_every_name(tmp_path: Path) -> None:
 def test_a_full_disk_costs_a_name_in_the_file_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is raised into the hook; the name is counted, and segments have it [failure 7]."""
+    """Nothing is raised into the hook; the name is counted, and segments have it.
+
+    (recorder.md row 7)
+    """
     names = Names()
     names.open(tmp_path / "names")
     stock = os.write
@@ -150,7 +153,7 @@ def test_reads_what_can_be_read() -> None:
     lines = [b"", b"[1", b"null", b"5", b"[1,2]", b'["spawn","x","y"]', b"\xff", b'{"a":1}',
              b'["spawn", 3, "a.py:1 f"]', b'["spawn", 4, "a.p']  # fmt: skip
 
-    assert [Name("spawn", 3, "a.py:1 f")] == read_names(lines)
+    assert ([Name("spawn", 3, "a.py:1 f")], {}) == read_names(lines)
 
 
 @pytest.mark.parametrize("text", ["\udcff", "a\nb", "ü" * 300])

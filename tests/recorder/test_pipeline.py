@@ -137,7 +137,7 @@ def test_compresses_in_the_background(tmp_path: Path) -> None:
 def test_a_segment_that_vanished_is_no_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Evicted before its turn: skipped, counted, not said [failure 17]."""
+    """Evicted before its turn: skipped, counted, not said (recorder.md row 17)."""
     pipeline = Pipeline()
     pipeline.put(tmp_path / "trace.0.bin")
     pipeline.put(segment(tmp_path, 1))
@@ -154,7 +154,10 @@ def test_a_segment_that_vanished_is_no_error(
 def test_a_stage_that_raises_keeps_the_raw_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever it raises: counted, said once, and the next segment is processed [failure 13]."""
+    """Whatever it raises: counted, said once, and the next segment is processed.
+
+    (recorder.md row 13)
+    """
 
     def sometimes(sealed: Path) -> tuple[int, int]:
         if sealed.name in ("trace.0.bin", "trace.1.bin"):
@@ -175,7 +178,7 @@ def test_a_stage_that_raises_keeps_the_raw_segment(
 def test_the_end_does_not_wait_for_ever(
     tmp_path: Path, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Slower than the deadline: a warning, files stay on disk, counted [failure 25]."""
+    """Slower than the deadline: a warning, files stay on disk, counted (recorder.md row 25)."""
     pipeline = Pipeline()
     for number in range(3):
         pipeline.put(segment(tmp_path, number))
@@ -188,12 +191,18 @@ def test_the_end_does_not_wait_for_ever(
     assert (logging.WARNING, True) == (record.levelno, "3 segments" in record.getMessage())
 
 
-def test_nothing_waits_nothing_is_started(tmp_path: Path) -> None:
-    """The thread begins with the first segment."""
-    before = threading.active_count()
+def test_it_has_one_thread_from_the_start_to_the_end(tmp_path: Path) -> None:
+    """Segments add none to it."""
+    before = set(threading.enumerate())
+    pipeline = Pipeline()
+    pipeline.start()
+    (thread,) = own = set(threading.enumerate()) - before
+    pipeline.put(segment(tmp_path, 0))
+    assert own == set(threading.enumerate()) - before
 
-    assert Pipeline().close(0)
-    assert before == threading.active_count()
+    assert pipeline.close(30)
+    assert not thread.is_alive()
+    assert ["trace.0.bin.gz"] == names_in(tmp_path)
 
 
 def test_a_thread_that_cannot_start_is_tried_again(

@@ -18,6 +18,7 @@ from tachograph import recorder
 from tachograph._version import __version__
 from tachograph.recorder import Recorder, RecorderConfig
 from tachograph.recorder.core import core, is_native
+from tachograph.recorder.sources import SourcesConfig
 from tachograph.trace.delta import RAW_EVENT
 
 KIB = 1024
@@ -30,7 +31,8 @@ def turned(n: int) -> None:
 
 def start(directory: Path, **settings: Any) -> tuple[Recorder, Path]:
     """Start a recorder; return it and its directory."""
-    it = recorder.start(RecorderConfig(directory=directory, service="tests", **settings))
+    settings = {"service": "tests", "sources": SourcesConfig.none(), **settings}
+    it = recorder.start(RecorderConfig(directory=directory, **settings))
     assert it.directory is not None
     return it, it.directory
 
@@ -71,6 +73,31 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     monkeypatch.setattr(batches.Batches, "of_lane", watched)
     return found
+
+
+class Stalled:
+    """A disk that takes nothing until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached = threading.Event()
+        self.let_go = threading.Event()
+        stock = os.write
+
+        def write(file: int, data: bytes) -> int:
+            if threading.current_thread().name == "tachograph-drain":
+                self.reached.set()
+                self.let_go.wait(60)
+            return stock(file, data)
+
+        monkeypatch.setattr(os, "write", write)
+
+
+@pytest.fixture
+def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stalled]:
+    """A disk that stalls until the test is over at the latest."""
+    found = Stalled(monkeypatch)
+    yield found
+    found.let_go.set()
 
 
 def test_segments_tell_what_the_hooks_saw(tmp_path: Path, seen: list[bytes]) -> None:
@@ -116,6 +143,66 @@ def test_metadata_tell_what_was_recorded_where(tmp_path: Path) -> None:
     assert ["ClockSyncEvent", "SegmentMetadataEvent"] == [
         event.name for event in decode(segments(home)[0])[:2]
     ]
+
+
+def test_segments_tell_what_was_lost(tmp_path: Path, stalled: Stalled) -> None:
+    """Since the segment before; that no event was dropped is told as well."""
+    it, home = start(tmp_path, ring_events=1_024, drain_interval_s=0.001)
+    stalled.let_go.set()
+    asyncio.run(busy(8))
+    it.dump()
+    stalled.let_go.clear()
+    stalled.reached.clear()
+    asyncio.run(busy(8))
+    it._drain._flushed_ns = 0  # a second has passed
+    assert stalled.reached.wait(30)
+    asyncio.run(busy(4_000))
+    stalled.let_go.set()
+    it.dump()
+    asyncio.run(busy(8))
+    it.close()
+    lost = [
+        {k: v for k, v in tell([path]).metadata.items() if k.startswith("tachograph.lost.")}
+        for path in segments(home)
+    ]
+
+    dropped = it.statistics()["events_dropped"]
+    assert dropped > 2_000
+    name = "tachograph.lost.events_dropped"
+    assert [{name: "0"}, {name: str(dropped)}, {name: "0"}] == lost
+
+
+def test_its_threads_are_those_that_it_began_with(tmp_path: Path) -> None:
+    """A program that counts its threads, as CPython's tests do, sees none come with a segment."""
+    before = set(threading.enumerate())
+    it, _ = start(tmp_path)
+    own = set(threading.enumerate()) - before
+    asyncio.run(busy(8))
+    assert it.dump() is not None
+    assert {"tachograph-drain", "tachograph-pipeline"} == {thread.name for thread in own}
+    assert own == set(threading.enumerate()) - before
+
+    it.close()
+    assert before == set(threading.enumerate())
+
+
+def test_a_drain_that_cannot_start_leaves_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system has no thread left for it, nothing was started."""
+    before = set(threading.enumerate())
+    stock = threading.Thread.start
+
+    def one_only(self: threading.Thread) -> None:
+        if self.name == "tachograph-drain":
+            raise RuntimeError("can't start new thread")
+        stock(self)
+
+    monkeypatch.setattr(threading.Thread, "start", one_only)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        start(tmp_path)
+    assert before == set(threading.enumerate())
+    assert not recorder.is_enabled()
 
 
 def test_every_segment_stands_alone(tmp_path: Path) -> None:
@@ -194,7 +281,7 @@ def test_rotation_by_size_keeps_the_budget_and_every_event(tmp_path: Path) -> No
 
 
 def test_the_budget_holds_while_it_records(tmp_path: Path) -> None:
-    """The oldest segments go; what is there is read back as it should be [failure 5]."""
+    """The oldest segments go; what is there is read back as it should be (recorder.md row 5)."""
     it, home = start(tmp_path, max_total_bytes=256 * KIB, max_file_bytes=64 * KIB)
     for _ in range(10):
         asyncio.run(busy(2_000))
@@ -207,33 +294,11 @@ def test_the_budget_holds_while_it_records(tmp_path: Path) -> None:
     assert tell(found).events > 0
 
 
-class Stalled:
-    """A disk that takes nothing until it is let go."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.reached = threading.Event()
-        self.let_go = threading.Event()
-        stock = os.write
-
-        def write(file: int, data: bytes) -> int:
-            if threading.current_thread().name == "tachograph-drain":
-                self.reached.set()
-                self.let_go.wait(60)
-            return stock(file, data)
-
-        monkeypatch.setattr(os, "write", write)
-
-
-@pytest.fixture
-def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stalled]:
-    """A disk that stalls until the test is over at the latest."""
-    found = Stalled(monkeypatch)
-    yield found
-    found.let_go.set()
-
-
 def test_a_stalled_disk_costs_events_not_memory(tmp_path: Path, stalled: Stalled) -> None:
-    """Rings are of one size: what finds no room is dropped, counted, nobody waits [failure 8]."""
+    """Rings are of one size: what finds no room is dropped, counted, nobody waits.
+
+    (recorder.md row 8)
+    """
     it, home = start(tmp_path, ring_events=1_024, drain_interval_s=0.001)
     asyncio.run(busy(8))
     it._drain._flushed_ns = 0  # a second has passed
@@ -254,7 +319,10 @@ def test_a_stalled_disk_costs_events_not_memory(tmp_path: Path, stalled: Stalled
 def test_the_end_does_not_wait_for_a_stalled_disk(
     tmp_path: Path, stalled: Stalled, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It says so; the directory stays as a killed process leaves it, and is locked [failure 25]."""
+    """It says so; the directory stays as a killed process leaves it, and is locked.
+
+    (recorder.md row 25)
+    """
     it, home = start(tmp_path, drain_interval_s=0.001)
     asyncio.run(busy(8))
     it._drain._flushed_ns = 0

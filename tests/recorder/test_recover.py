@@ -18,6 +18,7 @@ from tachograph.recorder.config import RecorderConfig
 from tachograph.recorder.events import EventKind, Recorded
 from tachograph.recorder.names import Names
 from tachograph.recorder.recover import read_ring, recover_all
+from tachograph.trace.files import read_file
 
 KIND = EventKind("app.hit", (("n", "int", False),))
 HEADER = struct.Struct("=8s4I4Q8x5Q24xQ")
@@ -80,7 +81,7 @@ class Dead:
         return batch
 
     def recover(self) -> int:
-        return recover_all(self.parent)
+        return len(recover_all(self.parent))
 
     def seen(self) -> list[int]:
         """The numbers of all steps, parks and spawns that have a task in all segments."""
@@ -103,7 +104,10 @@ def with_task(events: list[bytes]) -> list[int]:
 
 
 def test_an_active_segment_is_sealed(dead: Dead) -> None:
-    """Its batches are read as they are; what only a living process needs goes [failure 22]."""
+    """Its batches are read as they are; what only a living process needs goes.
+
+    (recorder.md row 22)
+    """
     dead.put("trace.3.bin.active", dead.segment(dead.hits(1, 2)))
     dead.put("names", b"")
 
@@ -137,7 +141,10 @@ def test_a_tail_torn_at_any_byte_costs_the_torn_batch_only(dead: Dead) -> None:
 
 
 def test_the_last_moments_come_from_the_ring(dead: Dead) -> None:
-    """Events that were never written, the open step, the names and the losses [failure 22]."""
+    """Events that were never written, the open step, the names and the losses.
+
+    (recorder.md row 22)
+    """
     dead.put("trace.0.bin.active", dead.segment(dead.lane(0, mixed(0, 20))))
     dead.put("names", b'["spawn", 1, "app.py:1 app.work"]\n["spawn", 2, "torn')
     dead.put(f"ring.0-{TID}", ring(mixed(20, 30), 20, open_step=(9, 999_000, 4), drops=5))
@@ -157,6 +164,21 @@ def test_the_last_moments_come_from_the_ring(dead: Dead) -> None:
     )
     clock = decode(dead.path / "trace.1.bin")[0]
     assert ("ClockSyncEvent", 5_000, 10**18) == (clock.name, clock.timestamp_ns, clock.values[0])
+
+
+def test_the_last_moments_are_read_alone(dead: Dead) -> None:
+    """Tasks of the ring that began in the segment before are told again; the profile is told."""
+    spawns = [event(n, SPAWN) for n in range(4)]
+    dead.put("trace.0.bin.active", dead.segment(dead.lane(0, [*spawns, *mixed(4, 6)])))
+    dead.put("names", b'["spawn", 1, "app.py:1 app.work"]\n')
+    after = [event(2, STEP), event(20, PARK)]
+    dead.put(f"ring.0-{TID}", ring(after, 10, open_step=(2_003, 999_000, 0)))
+    dead.recover()
+    trace = read_file(dead.path / "trace.1.bin", strict=True)
+
+    assert {2_002, 2_003} == {n for n, task in trace.tasks.items() if task.began_before}
+    assert "app.py:1 app.work" == trace.tasks[2_002].location
+    assert "compact" == trace.metadata["tachograph.profile"]
 
 
 def test_what_is_on_file_and_in_the_ring_comes_once(dead: Dead) -> None:
@@ -344,7 +366,7 @@ def test_partial_files_go(dead: Dead) -> None:
 
 
 def test_a_foreign_file_keeps_everything_as_it_is(dead: Dead) -> None:
-    """A directory that holds an unknown file is left untouched [failure 30]."""
+    """A directory that holds an unknown file is left untouched (recorder.md row 30)."""
     dead.put("trace.0.bin.active", dead.segment(dead.hits(1)))
     dead.put("notes.txt", b"mine")
 
@@ -371,7 +393,7 @@ def test_one_that_cannot_be_recovered_does_not_stop_the_others(
     other.put("trace.0.bin.active", other.segment(other.hits(1)))
     stock = module.recover
 
-    def sometimes(found: home.Dead) -> int:
+    def sometimes(found: home.Dead) -> list[Path]:
         if found.path.name == "aaaa-1":
             raise ZeroDivisionError
         return stock(found)

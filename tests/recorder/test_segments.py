@@ -165,7 +165,10 @@ def failing(calls: list[int | OSError]) -> Callable[[int, bytes], int]:
 def test_a_batch_that_fails_halfway_is_not_there(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch is on file whole or not at all; a failed write ends the segment [failure 2]."""
+    """A batch is on file whole or not at all; a failed write ends the segment.
+
+    (recorder.md row 2)
+    """
     segments = make(tmp_path, log)
     put(segments, b"first")
     monkeypatch.setattr(os, "write", failing([3, OSError(errno.EIO, "broken")]))
@@ -206,7 +209,7 @@ def test_a_torn_batch_that_cannot_be_taken_back_is_the_last_of_its_file(
 def test_a_head_that_cannot_be_written_leaves_no_file(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A half-begun segment is removed: no batch comes behind half a head [failure 2]."""
+    """A half-begun segment is removed: no batch comes behind half a head (recorder.md row 2)."""
     segments = make(tmp_path, log)
     monkeypatch.setattr(os, "write", failing([OSError(errno.EIO, "broken")]))
 
@@ -217,7 +220,7 @@ def test_a_head_that_cannot_be_written_leaves_no_file(
 
 
 def test_a_deleted_active_file_is_abandoned(tmp_path: Path, log: Log) -> None:
-    """Deleted under us: a new segment is begun [failure 3]."""
+    """Deleted under us: a new segment is begun (recorder.md row 3)."""
     segments = make(tmp_path, log)
     put(segments, b"first")
     (tmp_path / "trace.0.bin.active").unlink()
@@ -229,7 +232,7 @@ def test_a_deleted_active_file_is_abandoned(tmp_path: Path, log: Log) -> None:
 
 
 def test_a_deleted_directory_is_made_again(tmp_path: Path, log: Log) -> None:
-    """The parent directory is made once for a segment [failure 3]."""
+    """The parent directory is made once for a segment (recorder.md row 3)."""
     directory = tmp_path / "home"
     directory.mkdir()
     segments = make(directory, log)
@@ -256,7 +259,10 @@ def test_a_directory_that_cannot_be_made_costs_the_batch(tmp_path: Path, log: Lo
 def test_a_file_that_was_moved_away_is_abandoned_when_it_is_sealed(
     tmp_path: Path, log: Log
 ) -> None:
-    """The rename says `not found`: the segment is abandoned, recording goes on [failure 4]."""
+    """The rename says `not found`: the segment is abandoned, recording goes on.
+
+    (recorder.md row 4)
+    """
     segments = make(tmp_path, log)
     put(segments, b"first")
     (tmp_path / "trace.0.bin.active").rename(tmp_path / "elsewhere")
@@ -274,7 +280,7 @@ def test_a_file_that_was_moved_away_is_abandoned_when_it_is_sealed(
 def test_a_tail_that_cannot_be_written_is_left_out(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last metadata fail: counted, the segment is sealed without them [failure 24]."""
+    """The last metadata fail: counted, the segment is sealed without them (recorder.md row 24)."""
     segments = make(tmp_path, log)
     put(segments, b"first")
     monkeypatch.setattr(os, "write", failing([OSError(errno.EIO, "broken")]))
@@ -287,7 +293,7 @@ def test_a_tail_that_cannot_be_written_is_left_out(
 def test_a_segment_that_cannot_be_renamed_stays_and_reads(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The final sealing fails: counted, and the file keeps its name [failure 24]."""
+    """The final sealing fails: counted, and the file keeps its name (recorder.md row 24)."""
     segments = make(tmp_path, log)
     put(segments, b"first")
 

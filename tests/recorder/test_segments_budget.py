@@ -27,7 +27,10 @@ def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 
 
 def test_the_oldest_segments_make_room(tmp_path: Path, log: Log) -> None:
-    """The total never exceeds the budget; the oldest families go first, counted [failure 5]."""
+    """The total never exceeds the budget; the oldest families go first, counted.
+
+    (recorder.md row 5)
+    """
     segments = make(tmp_path, log)
     for number in range(40):
         put(segments, bytes([number]) * 30 * KIB)
@@ -112,7 +115,10 @@ def test_a_batch_larger_than_a_file_takes_the_place_of_old_ones(tmp_path: Path, 
 def test_a_batch_larger_than_the_budget_is_lost(
     tmp_path: Path, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One file alone would exceed the budget: none is left, counted, one error [failure 6]."""
+    """One file alone would exceed the budget: none is left, counted, one error.
+
+    (recorder.md row 6)
+    """
     segments = make(tmp_path, log)
     put(segments, b"a" * KIB)
 
@@ -132,7 +138,10 @@ def test_a_full_disk_pauses_and_keeps_the_evidence(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Disk full: sealed evidence stays, one error, counted; again after a minute [failure 7]."""
+    """Disk full: sealed evidence stays, one error, counted; again after a minute.
+
+    (recorder.md row 7)
+    """
     segments = make(tmp_path, log)
     for _ in range(3):
         put(segments, b"a" * 99 * KIB)
@@ -162,7 +171,7 @@ def test_a_full_disk_pauses_and_keeps_the_evidence(
 def test_a_full_disk_in_the_middle_seals_what_is_there(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The active segment is ended at its last whole batch; no tail is tried [failure 7]."""
+    """The active segment is ended at its last whole batch; no tail is tried (recorder.md row 7)."""
     segments = make(tmp_path, log)
     put(segments, b"first")
     monkeypatch.setattr(os, "write", failing([2, FULL]))
@@ -175,7 +184,7 @@ def test_a_full_disk_in_the_middle_seals_what_is_there(
 def test_a_full_disk_evicts_only_down_to_the_reserve(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Own oldest families go until one file has room; never a foreign file [failure 7]."""
+    """Own oldest families go until one file has room; never a foreign file (recorder.md row 7)."""
     for number in range(5):
         (tmp_path / f"trace.{number}.bin.gz").write_bytes(b"a" * 100 * KIB)
     (tmp_path / "foreign").write_bytes(b"f" * 100 * KIB)
@@ -214,7 +223,7 @@ def test_other_errors_are_warned_about_once_a_minute(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A write error in the flush loop: a warning at most every 60 s [failure 2]."""
+    """A write error in the flush loop: a warning at most every 60 s (recorder.md row 2)."""
     segments = make(tmp_path, log)
     broken: list[int | OSError] = [OSError(errno.EIO, "broken") for _ in range(100)]
     monkeypatch.setattr(os, "write", failing(broken))

@@ -111,7 +111,7 @@ class Mute:
 
 
 def test_a_field_that_refuses_to_be_a_text_raises_nothing(waiting: EventBuffer) -> None:
-    """The program's own code in a value never breaks the program [failure 27]."""
+    """The program's own code in a value never breaks the program (recorder.md row 27)."""
     with span("load", mute=Mute(), fine=1):
         pass
     fields = take(waiting)["load"]["fields"]
@@ -121,7 +121,7 @@ def test_a_field_that_refuses_to_be_a_text_raises_nothing(waiting: EventBuffer) 
 
 
 def test_nothing_is_told_while_it_is_off(waiting: EventBuffer) -> None:
-    """A span that began before the start has no end that could be told [failure 19]."""
+    """A span that began before the start has no end that could be told (recorder.md row 19)."""
     waiting.is_open = False
     with span("before"):
         waiting.is_open = True

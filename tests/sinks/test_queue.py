@@ -311,7 +311,9 @@ def test_threads_keep_their_order(made: Callable[..., QueueSink]) -> None:
         assert [n for t, n in pairs if t == thread_number] == list(range(5_000))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=2 * settings().max_examples // 5, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(
     turns=st.lists(st.integers(-1, 40), max_size=12),
     sizes=st.lists(st.integers(1, 60), max_size=40),

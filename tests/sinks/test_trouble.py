@@ -110,7 +110,7 @@ LINE = st.integers(1, 30)
 STEP = st.one_of(st.tuples(st.just("room"), st.integers(0, 40)), st.tuples(st.just("write"), LINE))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings().max_examples // 2)
 @given(steps=st.lists(st.tuples(st.integers(0, 1), STEP), max_size=40))
 def test_two_writers_on_a_full_disk(steps: list[tuple[int, tuple[str, int]]]) -> None:
     """What each was told is written is there once and whole; torn starts are ended, never glued."""
@@ -199,7 +199,7 @@ def test_a_descriptor_that_somebody_closed_is_opened_again(tmp_path: Path) -> No
     assert b"mine" == (tmp_path / "other").read_bytes()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=3 * settings().max_examples // 5)
 @given(st.lists(st.integers(-7_200, 7_200), max_size=30))
 def test_a_clock_that_jumps(steps: list[int]) -> None:
     """Nothing is torn, lost, doubled or overwritten, and each file keeps the order."""

@@ -86,8 +86,10 @@ def _hooks() -> Iterator[Check]:
     from tachograph.recorder.core import core
     from tachograph.recorder.hooks import loop_support
 
+    states = {"ok": "ok", "degraded": "reduced", "disabled": "off", "failed": "off"}
     if recorder.is_enabled():
-        yield Check("steps", "ok", "a recorder runs in this process")
+        for check in recorder.smoke_test().checks:
+            yield Check(check.name, states[check.state], check.detail)
         return
 
     async def child() -> None:
@@ -102,12 +104,22 @@ def _hooks() -> Iterator[Check]:
         before = core.table_sizes()["tasks_adopted"]
         with recorder.start(config) as recording:
             asyncio.run(program())
+            test = recording.smoke_test()
             counts = recording.statistics()
             problems = dict(recording.problems)
     # A task that was not seen to begin is taken up late: here that is a hook that does not work.
     missed = counts["tasks_adopted"] - before
     state = "ok" if counts["events_recorded"] and not missed else "off"
-    yield Check("steps", state, f"{counts['events_recorded']} events of a small program")
+    reason = problems.pop("steps", None)
+    if reason is not None:
+        state = "off"
+    yield Check("steps", state, reason or f"{counts['events_recorded']} events of a small program")
+    for check in test.checks:
+        if check.name == "recording":  # its directory is gone by now
+            detail = "a probe event came out on file" if check.state == "ok" else check.detail
+            yield Check(check.name, states[check.state], detail)
+        elif check.name not in ("steps", "losses"):
+            yield Check(check.name, states[check.state], check.detail)
     mapped = not counts["rings_in_memory"]
     yield Check(
         "last moments",

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tachograph._base.cgroup import Cgroup, table
 from tachograph.metrics.fields import metric
 from tachograph.metrics.latest import Board
 from tachograph.metrics.record import WideEvent
@@ -90,7 +91,7 @@ class ProcessProbe:
 
     Args:
         proc: Where the process file system is.
-        cgroup: Where the control groups are, version 2.
+        cgroup: Where the control groups are.
         now: Monotonic seconds; replaced by tests.
     """
 
@@ -101,7 +102,7 @@ class ProcessProbe:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._proc = proc
-        self._cgroup_root = cgroup
+        self._group = Cgroup(proc, cgroup)
         self._now = now
         self._last: dict[str, float] = {}
         self.sample()  # what to compare the first one with
@@ -179,7 +180,7 @@ class ProcessProbe:
             found[f"process_{name}"] = _whole(self._since(name, value))
 
     def _disk(self, found: dict[str, Any]) -> None:
-        counts = _table((self._proc / "self/io").read_text())
+        counts = table((self._proc / "self/io").read_text())
         for ours, theirs in (("read", "read_bytes"), ("written", "write_bytes")):
             total = counts[theirs]
             found[f"process_disk_total_{ours}_bytes"] = total
@@ -203,7 +204,7 @@ class ProcessProbe:
         found["uptime"] = float((self._proc / "uptime").read_text().split()[0])
 
     def _host_memory(self, found: dict[str, Any]) -> None:
-        amounts = _table((self._proc / "meminfo").read_text())  # in KiB, whatever it says
+        amounts = table((self._proc / "meminfo").read_text())  # in KiB, whatever it says
         total, available = amounts["MemTotal"] * 1_024, amounts["MemAvailable"] * 1_024
         found["total_memory"] = total
         found["available_memory"] = available
@@ -215,33 +216,17 @@ class ProcessProbe:
         found["used_swap"] = max(0, swap - free)
 
     def _cgroup(self, found: dict[str, Any]) -> None:
-        lines = (self._proc / "self/cgroup").read_text().splitlines()
-        own = next((line[3:] for line in lines if line.startswith("0::")), None)
-        if own is None:  # version 1 only
+        facts = self._group.read()
+        if facts is None:
             return
-        group = self._cgroup_root / own.lstrip("/")
-        if not group.is_dir():  # named as the host sees it, mounted as the container does
-            group = self._cgroup_root
-        for name, file in (("limit", "memory.max"), ("used", "memory.current")):
-            path = group / file
-            text = path.read_text().strip() if path.is_file() else "max"
-            if text != "max":
-                found[f"cgroup_memory_{name}"] = int(text)
-        throttled = _table((group / "cpu.stat").read_text())["throttled_usec"]
-        grown = self._since("throttled", throttled)
-        if grown is not None:
-            found["cgroup_throttled_ms"] = round(grown / 1e3, 3)
+        for name, value in (("limit", facts.memory_limit), ("used", facts.memory_used)):
+            if value is not None:
+                found[f"cgroup_memory_{name}"] = value
+        if facts.throttled_ns is not None:
+            grown = self._since("throttled", facts.throttled_ns)
+            if grown is not None:
+                found["cgroup_throttled_ms"] = round(grown / 1e6, 3)
 
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
-
-
-def _table(text: str) -> dict[str, int]:
-    """Return the numbers of a file of `name value` lines, with or without a colon."""
-    found = {}
-    for line in text.splitlines():
-        words = line.replace(":", " ").split()
-        if len(words) > 1 and words[1].isdigit():
-            found[words[0]] = int(words[1])
-    return found

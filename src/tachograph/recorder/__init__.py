@@ -14,18 +14,36 @@ from tachograph.recorder.control import (
     pause,
     recorder_or_disabled,
     resume,
+    smoke_test,
     start,
     start_from_env,
     statistics,
 )
 from tachograph.recorder.events import event
 from tachograph.recorder.recording import Recorder
+from tachograph.recorder.self_metrics import (
+    DrainMetrics,
+    FlushMetrics,
+    SegmentMetrics,
+    SelfMetrics,
+    WorkerMetrics,
+)
+from tachograph.recorder.smoke import SmokeCheck, SmokeTest
+from tachograph.recorder.sources.config import SourcesConfig
 from tachograph.recorder.spans import Span, span
 
 __all__ = [
+    "DrainMetrics",
+    "FlushMetrics",
     "Recorder",
     "RecorderConfig",
+    "SegmentMetrics",
+    "SelfMetrics",
+    "SmokeCheck",
+    "SmokeTest",
+    "SourcesConfig",
     "Span",
+    "WorkerMetrics",
     "current",
     "dump",
     "event",
@@ -33,6 +51,7 @@ __all__ = [
     "pause",
     "recorder_or_disabled",
     "resume",
+    "smoke_test",
     "span",
     "start",
     "start_from_env",

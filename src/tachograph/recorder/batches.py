@@ -6,19 +6,33 @@ import contextlib
 import math
 import operator
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tachograph.errors import TraceFormatError
 from tachograph.recorder.config import RecorderConfig
-from tachograph.recorder.core import columns
+from tachograph.recorder.core import chains_in, columns, core, lebs
 from tachograph.recorder.events import EventKind, Recorded
-from tachograph.recorder.names import Name, Names
-from tachograph.trace.compact import CLOCK, LANE, METADATA, NAME, put_blocks
+from tachograph.recorder.names import Name, Names, Places
+from tachograph.recorder.symbols import symbols
+from tachograph.trace.compact import (
+    CLOCK,
+    LANE,
+    METADATA,
+    NAME,
+    STACK,
+    SYMBOL,
+    put_blocks,
+    put_living,
+)
 from tachograph.trace.encode import Encoder
+from tachograph.trace.requests import REQUESTS, Request, pack_requests
 from tachograph.trace.schema import Field, FieldType, Schema
 
-__all__ = ["SHIFT", "Batches", "fitting", "put_names"]
+__all__ = ["SHIFT", "Batches", "fitting", "new_living", "put_names", "put_stack", "runtime_of"]
+
+FIRST_POOL_LANE = 16
+"""From here on lanes are of threads that run jobs of executors; `loop.h` has it too."""
 
 SHIFT = 3
 """Times are cut to 8 ns: a third of what reading the clock takes."""
@@ -34,6 +48,8 @@ _FIELDS = {
 }
 _INT = range(-(2**63), 2**63)
 _MOST_BYTES = 512 * 1024  # of a batch of the program's own events
+_MOST_LIVING = 131_072
+_LIVING_BYTES = 12  # of a task in a head, at most in the long run
 _MOST_NOTE = 500
 _MOST_TEXT = 16_384  # characters of a text, bytes of bytes
 
@@ -45,40 +61,86 @@ class Batches:
         config: What was asked for.
         metadata: Returns what a segment tells about the process.
         names: What numbers stand for.
+        living: The tasks that live, as far as is on file.
+        losses: Returns what was lost so far, by name; a segment's end tells what came in it.
     """
 
     def __init__(
-        self, config: RecorderConfig, metadata: Callable[[], dict[str, str]], names: Names
+        self,
+        config: RecorderConfig,
+        metadata: Callable[[], dict[str, str]],
+        names: Names,
+        living: core.Living | None = None,
+        losses: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._config = config
         self._metadata = metadata
         self._names = names
         self._notes: dict[str, str] = {}
+        self._living = new_living() if living is None else living
+        self._losses = losses
+        self._told_losses: dict[str, int] = {}
+        self.untold = 0
+        """Living tasks that a segment's head had no room for."""
         self._lanes: set[tuple[int, int]] = set()
         self._schemas: dict[EventKind, Schema] = {}
+        self._chains: set[int] = set()
+        self._told: set[int] = set()  # addresses whose symbol stands in this segment
 
     def note(self, key: str, value: str) -> None:
         """Tell a fact in this segment's metadata."""
         self._notes[key] = value[:_MOST_NOTE]
 
     def head(self, clean: bool) -> bytes:
-        """Return what a segment begins with: the clocks, the metadata, and every name so far."""
+        """Return what a segment begins with: clocks, metadata, every name, the tasks that live."""
         self._lanes.clear()
+        self._told.clear()
+        self._chains.clear()
         encoder = Encoder()
         now = time.monotonic_ns()
         encoder.event(CLOCK, now, time.time_ns())
         entries = {**self._metadata(), "segment.prior_sealed_clean": str(clean).lower()}
         encoder.event(METADATA, now, list(entries.items()))
         put_names(encoder, now, self._names.all())
+        self._put_living(encoder, now)
         return encoder.take()
+
+    def _put_living(self, encoder: Encoder, now: int) -> None:
+        """Tell where the tasks are from that began in earlier segments and go on."""
+        room = self._config.file_bytes // 4 // _LIVING_BYTES
+        tids = {lane.number: lane.tid for lane in core.lanes()}
+        for lane, raw in self._living.spawns().items():
+            if lane not in tids:
+                continue
+            count = len(raw) // core.EVENT_BYTES
+            told = min(count, room)
+            self.untold += count - told
+            room -= told
+            if told:
+                self._tell_lane(encoder, now, lane, tids[lane])
+                newest = raw[-told * core.EVENT_BYTES :]  # the likeliest to do something
+                put_living(encoder, lane, SHIFT, columns(newest, SHIFT)[2])
 
     def tail(self, clean: bool) -> bytes:
         """Return what a sealed segment ends with."""
         encoder = Encoder()
-        entries = {"segment.sealed_clean": str(clean).lower(), **self._notes}
+        if clean:  # the rings were emptied: what ended in them is known
+            self._living.keep(core.task_ids())
+        entries = {"segment.sealed_clean": str(clean).lower(), **self._lost(), **self._notes}
         self._notes.clear()
         encoder.event(METADATA, time.monotonic_ns(), list(entries.items()))
         return encoder.take()
+
+    def _lost(self) -> dict[str, str]:
+        """Return what was lost since the segment before; of events also that none was."""
+        before, now = self._told_losses, dict(self._losses())
+        self._told_losses = now
+        lost = {name: count - before.get(name, 0) for name, count in now.items()}
+        return {
+            f"tachograph.lost.{name}": str(count)
+            for name, count in lost.items()
+            if count or name == "events_dropped"
+        }
 
     def of_lane(self, lane: int, tid: int, sequence: int, raw: bytes) -> bytes:
         """Return the batch of a piece of a lane's ring.
@@ -91,17 +153,55 @@ class Batches:
         """
         encoder = Encoder()
         now = time.monotonic_ns()
-        if (lane, tid) not in self._lanes:
-            self._lanes.add((lane, tid))
-            encoder.event(LANE, now, lane, tid, self._config.loop_name)
+        self._tell_lane(encoder, now, lane, tid)
         # Asked for after the events were read, so that each name they have is among them.
         put_names(encoder, now, self._names.news())
+        self._put_stacks(encoder, now, raw)
         put_blocks(encoder, lane, sequence, SHIFT, columns(raw, SHIFT))
         return encoder.take()
+
+    def _tell_lane(self, encoder: Encoder, now: int, lane: int, tid: int) -> None:
+        """Say whose a lane is, once a segment."""
+        if (lane, tid) not in self._lanes:
+            self._lanes.add((lane, tid))
+            encoder.event(LANE, now, lane, tid, runtime_of(lane, self._config.loop_name))
+
+    def done(self, lane: int, raw: bytes) -> None:
+        """Take note that a piece of a lane's ring is settled: on file, or lost."""
+        self._living.add(lane, raw)
+
+    def _put_stacks(self, encoder: Encoder, now: int, raw: bytes) -> None:
+        """Write where tasks waited, as far as this segment has not been told."""
+        for number in chains_in(raw):
+            if number not in self._chains and (places := self._names.stacks.get(number)):
+                self._chains.add(number)
+                put_stack(encoder, now, number, places, self._told)
+
+    def _put_symbols(self, encoder: Encoder, events: Iterable[Recorded]) -> None:
+        """Write what the addresses in stacks stand for that this segment has not been told."""
+        for event in events:
+            if event.kind.schema is None:
+                continue
+            for value in event.values:
+                if not isinstance(value, tuple):
+                    continue
+                for address in value:
+                    put_symbol(encoder, address, self._told)
+
+    def _put_requests(self, encoder: Encoder, events: Sequence[Recorded]) -> int:
+        """Write the requests that ended as one block; return how many there are."""
+        rows = [Request._make(e.values) for e in events if e.kind.schema is REQUESTS]
+        for found in (rows, list(filter(_is_whole, rows))):
+            with contextlib.suppress(TraceFormatError, TypeError, ValueError, AttributeError):
+                if found:
+                    encoder.event(REQUESTS, found[0].end_ns, *pack_requests(found, lebs))
+                return len(found)
+        return 0
 
     def forget_lane(self, lane: int, tid: int) -> None:
         """Tell of a lane again if one with its number and thread id comes; this one has ended."""
         self._lanes.discard((lane, tid))
+        self._living.forget_lane(lane)
 
     def of_events(self, events: Sequence[Recorded]) -> Iterator[tuple[bytes, int]]:
         """Yield batches of events of the program's own, with how many each holds.
@@ -109,7 +209,16 @@ class Batches:
         An event that no batch can hold is in none.
         """
         encoder, count = Encoder(), 0
+        self._put_symbols(encoder, events)
+        count += self._put_requests(encoder, events)
         for event in sorted(events, key=lambda each: each.time_ns):
+            if event.kind.schema is REQUESTS:
+                continue
+            if event.kind.schema is not None:
+                with contextlib.suppress(TraceFormatError):
+                    encoder.event(event.kind.schema, event.time_ns, *event.values)
+                    count += 1
+                continue
             schema = self._schemas.get(event.kind)
             if schema is None:
                 # Each may be absent: what a field cannot hold is left out.
@@ -127,10 +236,45 @@ class Batches:
             yield encoder.take(), count
 
 
+def new_living() -> core.Living:
+    """Return a table of living tasks, of bounded size."""
+    return core.Living(_MOST_LIVING)
+
+
+def runtime_of(lane: int, loop_name: str) -> str:
+    """Return the name of what a lane belongs to: the loops, or `executor`."""
+    return "executor" if lane >= FIRST_POOL_LANE else loop_name
+
+
 def put_names(encoder: Encoder, time_ns: int, names: Sequence[Name]) -> None:
     """Write what numbers stand for."""
     for name in names:
         encoder.event(NAME, time_ns, _KINDS[name.kind], name.number, name.text)
+
+
+def put_stack(encoder: Encoder, time_ns: int, number: int, places: Places, told: set[int]) -> None:
+    """Write where tasks wait that wait there, after the symbols that are not *told* yet."""
+    addresses = tuple(a for place in places if (a := symbols.python(*place)))
+    for address in addresses:
+        put_symbol(encoder, address, told)
+    encoder.event(STACK, time_ns, number, addresses)
+
+
+def put_symbol(encoder: Encoder, address: int, told: set[int]) -> None:
+    """Write what stands at an address unless it is *told* already."""
+    if address not in told and (symbol := symbols.of(address)) is not None:
+        told.add(address)
+        name, file, line = symbol
+        encoder.event(SYMBOL, 0, address, 0, name, 0, file, line)
+
+
+def _is_whole(request: Request) -> bool:
+    """Say whether a request can be written."""
+    try:
+        pack_requests([request], lebs)
+    except (TraceFormatError, TypeError, ValueError, AttributeError):
+        return False
+    return True
 
 
 def fitting(value: Any, kind: str) -> Any:

@@ -11,13 +11,14 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
 from tachograph._base.env import read_bool, read_text
 from tachograph.errors import ConfigError
+from tachograph.recorder.sources.config import SourcesConfig
 
 __all__ = ["RecorderConfig", "is_enabled_by", "profiles"]
 
@@ -57,6 +58,14 @@ class RecorderConfig:
             at most 100 MiB, or 4 MiB in the dial9 profile, which is written from memory.
         ring_events: Events that each loop's ring holds until they are on file, a power of two.
         drain_interval_s: Seconds between two looks at the rings.
+        instrument_asyncio: Whether steps, parks and wakes are recorded; without, the program's own
+            events and spans are.
+        track_tasks: Whether it is recorded where tasks are made and how they end.
+        sched_wait_every: Of so many parks one looks how long the thread waited for a processor.
+        recover_dead: Whether a start looks after directories of dead processes: recovers what they
+            left, and lets their oldest segments go beyond `max_total_bytes`.
+        smoke_test_at_start: Whether a smoke test is made when it has started, for the log only.
+        sources: What is recorded beside steps.
         metadata: Further facts told in each segment.
 
     Raises:
@@ -72,42 +81,59 @@ class RecorderConfig:
     max_file_bytes: int | None = None
     ring_events: int = 32_768
     drain_interval_s: float = 0.1
+    instrument_asyncio: bool = True
+    track_tasks: bool = True
+    sched_wait_every: int = 10
+    recover_dead: bool = True
+    smoke_test_at_start: bool = False
+    sources: SourcesConfig = field(default_factory=SourcesConfig)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.profile not in profiles:
-            problems.append(f"profile: expected {' or '.join(profiles)}, got {self.profile!r}.")
+        problems = [*self._wrong_names(), *self._wrong_numbers()]
+        if problems:
+            raise ConfigError("\n".join(f"RecorderConfig.{problem}" for problem in problems))
+        object.__setattr__(self, "directory", Path(self.directory))
+
+    def _wrong_numbers(self) -> Iterator[str]:
         for name in ("rotation_s", "drain_interval_s"):
             value = getattr(self, name)
             if not _is_number(value) or not 0 < value < _MOST_SECONDS:
-                problems.append(f"{name}: expected a number of seconds above 0, got {value!r}.")
+                yield f"{name}: expected a number of seconds above 0, got {value!r}."
         total, most = self.max_total_bytes, self.max_file_bytes
         if not _is_whole(total) or total <= 0:
-            problems.append(f"max_total_bytes: expected a whole number above 0, got {total!r}.")
+            yield f"max_total_bytes: expected a whole number above 0, got {total!r}."
         elif most is not None and not (_is_whole(most) and 0 < most <= total):
-            problems.append(
+            yield (
                 f"max_file_bytes: expected at most max_total_bytes ({total}) and above 0, "
                 f"got {most!r}."
             )
         events = self.ring_events
         if not _is_whole(events) or not 64 <= events <= 2**24 or events & (events - 1):
-            problems.append(
-                f"ring_events: expected a power of two from 64 to {2**24}, got {events!r}."
-            )
+            yield f"ring_events: expected a power of two from 64 to {2**24}, got {events!r}."
+        every = self.sched_wait_every
+        if not _is_whole(every) or not 0 < every < _MOST_SECONDS:
+            yield f"sched_wait_every: expected a whole number above 0, got {every!r}."
+
+    def _wrong_names(self) -> Iterator[str]:
+        if self.profile not in profiles:
+            yield f"profile: expected {' or '.join(profiles)}, got {self.profile!r}."
+        for name in ("instrument_asyncio", "track_tasks", "recover_dead", "smoke_test_at_start"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                yield f"{name}: expected True or False, got {value!r}."
         for name in ("service", "loop_name"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
-                problems.append(f"{name}: expected a name, got {value!r}.")
+                yield f"{name}: expected a name, got {value!r}."
         if not isinstance(self.directory, str | os.PathLike):
-            problems.append(f"directory: expected a path, got {self.directory!r}.")
+            yield f"directory: expected a path, got {self.directory!r}."
+        if not isinstance(self.sources, SourcesConfig):
+            yield f"sources: expected a SourcesConfig, got {self.sources!r:.80}."
         if not isinstance(self.metadata, Mapping) or not all(
             isinstance(text, str) for pair in self.metadata.items() for text in pair
         ):
-            problems.append(f"metadata: expected texts by texts, got {self.metadata!r:.80}.")
-        if problems:
-            raise ConfigError("\n".join(f"RecorderConfig.{problem}" for problem in problems))
-        object.__setattr__(self, "directory", Path(self.directory))
+            yield f"metadata: expected texts by texts, got {self.metadata!r:.80}."
 
     @property
     def file_bytes(self) -> int:
@@ -128,9 +154,8 @@ class RecorderConfig:
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: object) -> Self:
         """Return a configuration from the environment, *settings* for what it leaves open.
 
-        Reads `TACHO_TRACE_DIR`, `TACHO_SERVICE_NAME`, `TACHO_RUNTIME_NAME`, `TACHO_TRACE_PROFILE`,
-        `TACHO_ROTATION_SECS`, `TACHO_MAX_DISK_USAGE_MB` and `TACHO_MAX_FILE_SIZE_MB`. What is blank
-        or invalid is as if it was not there; the latter is warned about.
+        Reads the `TACHO_*` variables that docs/recorder.md lists. What is blank or invalid is as if
+        it was not there; the latter is warned about.
         """
         found: dict[str, object] = {}
         for name, key in (
@@ -147,12 +172,21 @@ class RecorderConfig:
             _warn("TACHO_TRACE_PROFILE", profile, " or ".join(profiles))
         for name, key, unit in (
             ("TACHO_ROTATION_SECS", "rotation_s", 1),
+            ("TACHO_SCHED_WAIT_SAMPLE_RATE", "sched_wait_every", 1),
             ("TACHO_MAX_DISK_USAGE_MB", "max_total_bytes", _MIB),
             ("TACHO_MAX_FILE_SIZE_MB", "max_file_bytes", _MIB),
         ):
             number = _positive(name, environ)
             if number is not None:
                 found[key] = number * unit
+        for name, key in (
+            ("TACHO_ASYNCIO_INSTRUMENTATION_ENABLED", "instrument_asyncio"),
+            ("TACHO_TASK_TRACKING_ENABLED", "track_tasks"),
+            ("TACHO_GC_DEAD_NAMESPACES", "recover_dead"),
+        ):
+            switch = _switch(name, environ)
+            if switch is not None:
+                found[key] = switch
         given: dict[str, Any] = {**settings, **found}
         total, most = given.get("max_total_bytes", 1024 * _MIB), given.get("max_file_bytes")
         if found and _is_whole(most) and _is_whole(total) and most > total:
@@ -161,16 +195,21 @@ class RecorderConfig:
                 _warn("TACHO_MAX_FILE_SIZE_MB", str(most // _MIB), expected)
             # Also where the program asks for larger files than the variable leaves room for.
             given["max_file_bytes"] = None
+        given.setdefault("sources", SourcesConfig.from_env(environ))
         return cls(**given)
 
 
 def is_enabled_by(environ: Mapping[str, str] | None = None) -> bool:
     """Return whether `TACHO_ENABLED` switches the recorder on. Never raises."""
+    return bool(_switch("TACHO_ENABLED", environ))
+
+
+def _switch(name: str, environ: Mapping[str, str] | None) -> bool | None:
     try:
-        return bool(read_bool("TACHO_ENABLED", environ))
+        return read_bool(name, environ)
     except ValueError:
-        _warn("TACHO_ENABLED", read_text("TACHO_ENABLED", environ) or "", "true or false")
-        return False
+        _warn(name, read_text(name, environ) or "", "true or false")
+        return None
 
 
 def _is_number(value: object) -> TypeGuard[float]:

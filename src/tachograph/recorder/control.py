@@ -10,6 +10,8 @@ from typing import Any
 from tachograph._base.forks import ForkLock
 from tachograph.recorder.config import RecorderConfig, is_enabled_by
 from tachograph.recorder.recording import Recorder
+from tachograph.recorder.self_metrics import SelfMetrics
+from tachograph.recorder.smoke import SmokeTest
 
 __all__ = [
     "current",
@@ -18,6 +20,7 @@ __all__ = [
     "pause",
     "recorder_or_disabled",
     "resume",
+    "smoke_test",
     "start",
     "start_from_env",
     "statistics",
@@ -33,6 +36,7 @@ def start(
     config: RecorderConfig | None = None,
     *,
     on_turn: Callable[[dict[str, Any]], None] | None = None,
+    on_metrics: Callable[[SelfMetrics], None] | None = None,
 ) -> Recorder:
     """Begin to record; use what is returned as `with`, or close it.
 
@@ -41,6 +45,8 @@ def start(
     Args:
         config: What to do; None for the defaults.
         on_turn: Called some ten times a second, on the recorder's thread, with its statistics.
+        on_metrics: Called there with records of what the recorder does: what it drained, wrote and
+            compressed, how its segments stand. What either raises is counted, nothing else.
 
     Raises:
         OSError: The directory cannot be made or written; nothing was started.
@@ -55,7 +61,7 @@ def start(
             )
             raise RuntimeError(msg)
         recorder = Recorder()
-        recorder.open(config or RecorderConfig(), on_turn=on_turn)
+        recorder.open(config or RecorderConfig(), on_turn=on_turn, on_metrics=on_metrics)
         _current = recorder
         return recorder
 
@@ -105,6 +111,14 @@ def pause() -> None:
 def resume() -> None:
     """Record again."""
     current().enable()
+
+
+def smoke_test(*, deadline_s: float = 2.0, max_age_s: float = 10.0) -> SmokeTest:
+    """Return whether this process is being recorded, as `Recorder.smoke_test` does; never raises.
+
+    It may take as long as *deadline_s*: in a coroutine, use `asyncio.to_thread`.
+    """
+    return current().smoke_test(deadline_s=deadline_s, max_age_s=max_age_s)
 
 
 def dump(reason: str = "") -> Path | None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from tachograph._core import loop
 from tachograph.trace import delta
+from tachograph.trace.columns import lebs as _lebs
 
-__all__ = ["columns", "core", "is_native"]
+__all__ = ["chains_in", "columns", "core", "is_native", "lebs"]
 
 if TYPE_CHECKING:
     from tachograph._core import _loop as core
@@ -22,3 +23,9 @@ is_native: bool = loop is not None
 # The twin has none of its own: the format's are as quick, and the core imports nothing.
 columns = delta.columns if loop is None else loop.columns
 """Return the columns of the compact profile: of steps, parks, spawns and checkpoints."""
+
+chains_in = delta.chains_in if loop is None else loop.chains_in
+"""Return the numbers of the chains of awaits in raw events, in ascending order."""
+
+lebs = _lebs if loop is None else loop.lebs
+"""Return numbers as a column."""

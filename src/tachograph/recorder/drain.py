@@ -25,7 +25,10 @@ from tachograph._base.ratelimit import RateLimit
 from tachograph.recorder.batches import Batches
 from tachograph.recorder.core import core
 from tachograph.recorder.events import buffer
+from tachograph.recorder.measure import Counts, Measure
 from tachograph.recorder.segments import Segments
+from tachograph.recorder.self_metrics import Teller
+from tachograph.recorder.smoke import PROBE
 
 __all__ = ["Drain", "DrainStatistics"]
 
@@ -58,6 +61,19 @@ class DrainStatistics:
     failures: int = 0
 
 
+@dataclass(slots=True)
+class Probe:
+    """An event that a smoke test put in.
+
+    Attributes:
+        number: It has.
+        state: `waits`, `written`, or `lost`.
+    """
+
+    number: int
+    state: str
+
+
 class Drain:
     """Empties the rings into segments on a thread of its own.
 
@@ -67,7 +83,10 @@ class Drain:
         interval_s: Seconds between two looks while there is little to see.
         ring_events: Events that a ring holds.
         ring_of: Returns the file of a lane's ring; it is deleted when the lane has ended.
-        on_turn: Called after each turn; for self-metrics.
+        on_look: Called before each look with the time; what it emits is on file with what is seen.
+        on_seal: Called before a segment is sealed that is old enough; as `on_look`.
+        on_turn: Called after each turn.
+        measure: Is told what turns do.
     """
 
     def __init__(
@@ -78,16 +97,24 @@ class Drain:
         interval_s: float,
         ring_events: int,
         ring_of: Callable[[int, int], Path],
+        on_look: Callable[[int], None] | None = None,
+        on_seal: Callable[[], None] | None = None,
         on_turn: Callable[[], None] | None = None,
+        measure: Measure | None = None,
     ) -> None:
         self.statistics = DrainStatistics()
         self._segments = segments
         self._batches = batches
         self._interval_s = self._wait_s = interval_s
         self._ring_events = ring_events
-        self._enough = min(_ENOUGH, ring_events // 4)
         self._ring_of = ring_of
+        self._on_look = on_look
+        self._on_seal = on_seal
         self._on_turn = on_turn
+        self._measure = Measure(segments, Teller(None)) if measure is None else measure
+        self._lanes_ended = 0
+        self._probe = Probe(0, "written")
+        self._asked = False
         self._wake = threading.Event()
         self._stopping = False
         # One turn at a time: `flush` makes one on its caller's thread.
@@ -106,12 +133,27 @@ class Drain:
         """Empty the rings, seal the segment, end; tell whether it was in time."""
         self._stopping = True
         self._wake.set()
-        if threading.current_thread() is self._thread:  # asked for by `on_turn`
-            self.rotate()
+        if threading.current_thread() is self._thread:  # asked for by a callback
+            self._turn(everything=True, seal=True, last=True)
             return True
         if self._thread.is_alive():
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def probe(self) -> Probe:
+        """Put a probe event in, and have everything written at the next look.
+
+        Raises:
+            RuntimeError: Nothing is recorded, or the buffer is full.
+        """
+        probe = self._probe = Probe(self._probe.number + 1, "waits")
+        waiting, dropped = buffer.is_open, buffer.dropped
+        buffer.add(PROBE, (probe.number,))
+        if not waiting or buffer.dropped != dropped:
+            msg = "the buffer of events takes nothing"
+            raise RuntimeError(msg)
+        self._asked = True
+        return probe
 
     def flush(self) -> None:
         """Write everything recorded so far. Never raises."""
@@ -131,21 +173,28 @@ class Drain:
     def _run(self) -> None:
         while not self._stopping:
             self._wake.wait(self._wait_s)
-            due = self._segments.is_due
-            self._turn(everything=due, seal=due)
+            due, asked = self._segments.is_due, self._asked
+            self._asked = False
+            self._turn(everything=due or asked, seal=due)
+            self._measure.tell()
             if self._on_turn is not None:
                 try:  # without the lock: it may ask for a dump
                     self._on_turn()
                 except Exception as error:  # noqa: BLE001 -- the recorder outlives its user's code
                     self._failed(error)
-        self.rotate()
+        self._turn(everything=True, seal=True, last=True)
 
-    def _turn(self, *, everything: bool, seal: bool = False) -> Path | None:
+    def _turn(self, *, everything: bool, seal: bool = False, last: bool = False) -> Path | None:
         """Look at the rings once; with *seal* nothing comes between the last look and the seal."""
         with self._lock:
             self.statistics.turns += 1
             try:
+                self._measure.begin()
                 now = clock.monotonic_ns()
+                if self._on_look is not None:
+                    self._on_look(now)
+                if seal and self._on_seal is not None:
+                    self._on_seal()
                 if now - self._flushed_ns >= _FLUSH_NS:
                     everything, self._flushed_ns = True, now
                 # What comes while this runs is for the next turn: a loop can be faster than a disk.
@@ -153,19 +202,38 @@ class Drain:
                 lanes = core.lanes()
                 ended = [lane.ended for lane in lanes]
                 heads = list(map(_head, lanes))
-                waiting = (h - lane.tail for h, lane in zip(heads, lanes, strict=True))
-                self._pace(max(waiting, default=0), now)
+                full = (
+                    (h - lane.tail) * self._ring_events // max(1, lane.capacity)
+                    for h, lane in zip(heads, lanes, strict=True)
+                )
+                self._pace(max(full, default=0), now)
                 for lane, is_over, head in zip(lanes, ended, heads, strict=True):
                     self._empty(lane, head, ended=is_over, everything=everything)
                 if everything:
                     self._write_own()
-                return self._segments.seal(clean=True) if seal else None
+                sealed = self._segments.seal(clean=True) if seal else None
+                self._measure.end(self._of_now(), lanes=len(lanes), emptied=everything, last=last)
+                return sealed
             except Exception as error:  # noqa: BLE001 -- the recorder never breaks what it records
                 self._failed(error)
                 return None
 
+    def _of_now(self) -> Counts:
+        counts = self.statistics
+        return Counts(
+            events=counts.events_written,
+            own_events=counts.own_events_written,
+            events_lost=counts.events_lost,
+            own_events_lost=counts.own_events_lost,
+            events_dropped=self.counts()["events_dropped"],
+            lanes_ended=self._lanes_ended,
+        )
+
     def _pace(self, fullest: int, now: int) -> None:
-        """Look sooner when a ring is getting full; later again after a second in which none was."""
+        """Look sooner when a ring is getting full; later again after a second in which none was.
+
+        How full the *fullest* is counts as if its ring was one of a loop.
+        """
         if fullest > self._ring_events // 4:
             soon = 0.0 if fullest > self._ring_events // 2 else self._wait_s / 2
             self._wait_s = max(soon, self._interval_s / 8)
@@ -174,9 +242,8 @@ class Drain:
             self._wait_s = min(self._wait_s * 2, self._interval_s)
 
     def _empty(self, lane: core.Lane, head: int, *, ended: bool, everything: bool) -> None:
-        while (waiting := head - lane.tail) > 0 and (
-            everything or ended or waiting >= self._enough
-        ):
+        enough = min(_ENOUGH, lane.capacity // 4)
+        while (waiting := head - lane.tail) > 0 and (everything or ended or waiting >= enough):
             raw = lane.read(min(_MOST, waiting))
             count = len(raw) // core.EVENT_BYTES
             if count == 0:
@@ -185,11 +252,13 @@ class Drain:
                 self.statistics.events_written += count
             else:
                 self.statistics.events_lost += count
+            self._batches.done(lane.number, raw)
             lane.release(count)
         if ended:
             number, tid = lane.number, lane.tid
             _add(self._of_ended, lane)
             lane.close()
+            self._lanes_ended += 1
             self._batches.forget_lane(number, tid)
             with contextlib.suppress(OSError):
                 self._ring_of(number, tid).unlink()
@@ -209,6 +278,11 @@ class Drain:
             finally:
                 self.statistics.own_events_written += written
                 self.statistics.own_events_lost += len(events) - written
+                probe = self._probe
+                if probe.state == "waits" and any(
+                    event.kind is PROBE and event.values == (probe.number,) for event in events
+                ):
+                    probe.state = "written" if written == len(events) else "lost"
 
     def _write(self, make: Callable[[], bytes]) -> bool:
         """Write a batch; one that cannot be made is lost like one that cannot be written."""

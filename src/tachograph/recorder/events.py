@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 from tachograph._base.clock import clock
 from tachograph._base.compile import compile_functions
 from tachograph.errors import DeclarationError
+from tachograph.trace.schema import Schema
 
 __all__ = ["EventBuffer", "EventKind", "Recorded", "buffer", "event"]
 
@@ -38,11 +39,18 @@ class EventKind:
         name: On the wire.
         fields: Name, type (`int float bool str bytes`) and whether it may be None.
         doc: What it means.
+        schema: How it stands on the wire where that is fixed; its values fit as they are.
     """
 
     name: str
     fields: tuple[tuple[str, str, bool], ...]
     doc: str = ""
+    schema: Schema | None = None
+
+    @classmethod
+    def builtin(cls, schema: Schema) -> EventKind:
+        """Return the kind of the recorder's own events that stand so on the wire."""
+        return cls(schema.name, (), schema=schema)
 
 
 class Recorded(NamedTuple):

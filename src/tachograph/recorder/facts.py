@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import heapq
 import struct
 import threading
+import warnings
 from asyncio import base_events, events, format_helpers, futures, tasks
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from tachograph.recorder.core import core, is_native
@@ -80,6 +82,7 @@ def _find(facts: Facts, note_name: Callable[..., None], plumbing: tuple[str, ...
     facts.values |= {
         "handle": events.Handle,
         "timer_handle": events.TimerHandle,
+        "thread_handle": getattr(events, "_ThreadSafeHandle", None),  # new in Python 3.14
         "base_loop": base_events.BaseEventLoop,
         "task": tasks.Task,
         "stock_run": events.Handle._run,
@@ -165,6 +168,11 @@ def _find_tasks(facts: Facts) -> None:
             coroutine.close()
     if is_native:
         _find_outcome(facts, loop)
+        _find_cancels(facts, loop)
+        try:
+            facts.values["wrappers"] = _find_wrappers(loop)
+        except Exception as error:  # noqa: BLE001 -- it costs the places where tasks wait only
+            facts.problems["await chains"] = f"What is awaited is not as expected here: {error!r}"
 
 
 def _find_outcome(facts: Facts, loop: _Probe) -> None:
@@ -186,6 +194,50 @@ def _find_outcome(facts: Facts, loop: _Probe) -> None:
         facts.values["offset_future_exception"] = exception[0]
     else:
         facts.problems["outcomes"] = "A future's state was not found; it is asked for instead."
+
+
+def _find_wrappers(loop: _Probe) -> tuple[tuple[type, int], ...]:
+    """Return the types that stand between links of a chain of awaits, and where the inner lies."""
+
+    async def generate() -> AsyncGenerator[None, None]:
+        yield None
+
+    future, generator, coroutine = loop.create_future(), generate(), _waits(None)
+    step, throw, wrapper, next_of = (
+        generator.asend(None),
+        generator.athrow(ValueError),
+        coroutine.__await__(),
+        anext(generator, None),
+    )
+    inner = [each for each in gc.get_referents(next_of) if each is not None]
+    pairs = ((step, generator), (throw, generator), (wrapper, coroutine), (iter(future), future))
+    try:
+        found = [(type(owner), _place(owner, wanted)) for owner, wanted in pairs]
+        return (*found, (type(next_of), _place(next_of, inner[0])))
+    finally:
+        with warnings.catch_warnings():  # none of them was meant to be awaited
+            warnings.simplefilter("ignore")
+            coroutine.close()
+            step.close()
+            del step, throw, next_of, inner, wrapper, pairs
+
+
+def _find_cancels(facts: Facts, loop: _Probe) -> None:
+    """Find where a task counts how often it is to be cancelled; else that is not told."""
+    coroutine = _waits(loop.create_future())
+    task = tasks.Task(coroutine, loop=loop)  # type: ignore[arg-type]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    states = []
+    for _ in range(4):
+        states.append(core.words(task))
+        task.cancel()
+    coroutine.close()
+    loop.callbacks.clear()
+    counted = [n for n, found in enumerate(zip(*states, strict=True)) if found == (0, 1, 2, 3)]
+    if len(counted) == 1:
+        facts.values["offset_task_cancels"] = counted[0] * 4
+    else:
+        facts.problems["cancels"] = "Where a task counts its cancellations was not found."
 
 
 def _places(owner: object, wanted: object) -> list[int]:

@@ -104,46 +104,71 @@ class Home:
 
 
 class Dead:
-    """The directory of a process that is no more, locked while it is recovered."""
+    """The directory of a process that is no more, locked while something is done in it.
 
-    def __init__(self, path: Path, lock: int) -> None:
+    Args:
+        path: The directory.
+        lock: The file of its lock, which is held.
+        made_lock: Whether that file was made for it.
+    """
+
+    def __init__(self, path: Path, lock: int, *, made_lock: bool = False) -> None:
         self.path = path
         self._lock = lock
+        self._made_lock = made_lock
 
     def close(self) -> None:
         """Let the lock go; remove the directory if nothing is left in it."""
         with contextlib.suppress(OSError):
-            if os.listdir(self.path) == [".lock"]:  # noqa: PTH208
+            empty = os.listdir(self.path) == [".lock"]  # noqa: PTH208
+            if empty or self._made_lock:
                 (self.path / ".lock").unlink()
+            if empty:
                 self.path.rmdir()
         os.close(self._lock)
 
 
 def dead_homes(parent: Path, own: Path | None) -> Iterator[Dead]:
-    """Yield the directories of dead processes, each locked; close each.
+    """Yield the directories of dead processes, each locked until the next is asked for.
 
-    A directory is one if its name is a boot id, its lock is free, and it holds known files only.
-    Never goes deeper; without file locks yields nothing.
+    A directory is one if its name is a boot id, its lock is free, and it holds known files only. A
+    process that ended in order has left segments and no lock. Never goes deeper; without file locks
+    yields nothing.
     """
     if fcntl is None or not parent.is_dir():
         return
     for path in sorted(parent.iterdir()):
         if path == own or not _BOOT_ID.fullmatch(path.name) or path.is_symlink():
             continue
-        try:
-            with os.scandir(path) as entries:
-                known = all(
-                    is_artefact(entry.name) and entry.is_file(follow_symlinks=False)
-                    for entry in entries
-                )
-            if not known:
-                continue
-            lock = os.open(path / ".lock", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            continue
-        yield Dead(path, lock)
+        dead = _lock_dead(path)
+        if dead is not None:
+            try:
+                yield dead
+            finally:
+                dead.close()
+
+
+def _lock_dead(path: Path) -> Dead | None:
+    """Return a directory with its lock held, None if it is no dead process's."""
+    assert fcntl is not None
+    try:
+        names = []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not is_artefact(entry.name) or not entry.is_file(follow_symlinks=False):
+                    return None
+                names.append(entry.name)
+        # Without a segment and a lock it may be a process's that begins in this very moment.
+        made = ".lock" not in names and any(segment_index(name) is not None for name in names)
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if made else 0)
+        lock = os.open(path / ".lock", flags, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_nlink:  # else another start was here, and has removed it
+            return Dead(path, lock, made_lock=made)
+    except OSError:
+        pass
+    os.close(lock)
+    return None

@@ -1,8 +1,9 @@
 """Putting the native hooks into asyncio, and taking them out.
 
 The classes are changed once, at the first start; afterwards recording is switched by a flag of
-the native core, for each change of a class costs the interpreter what it had learnt of it. A
-selector is changed for each loop, on the loop's own thread, when the loop first turns.
+the native core, for each change of a class costs the interpreter what it had learnt of it. What
+sees a loop's waits is put in for each loop, on its own thread: when it begins to run, or when a
+lane first meets it, for it may have run before the recorder did.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 from tachograph.recorder.core import core, is_native
 from tachograph.recorder.facts import Facts
+from tachograph.recorder.selecting import Selectors
+from tachograph.recorder.uvloops import UNSEEN, Uvloops
 
 __all__ = ["Hooks", "loop_support"]
 
@@ -33,6 +36,8 @@ class Hooks:
         """What cannot be recorded here, by part, with the reason."""
         self._facts = facts
         self._watches = False
+        self._selectors = Selectors()
+        self._uvloops: Uvloops | None = None
         self._stock: list[tuple[type, str, Any]] = []
 
     @property
@@ -45,28 +50,42 @@ class Hooks:
         self._watches = True
         if self.installed or not self._facts.values:
             return
-        core.configure(self._facts.values)
+        try:
+            self._install_asyncio()
+        except Exception as error:  # noqa: BLE001 -- an unknown asyncio costs the hooks only
+            self.uninstall()
+            self.problems["steps"] = f"asyncio cannot be hooked here: {error!r}"
+            return
+        self._install_uvloop()
+
+    def _install_asyncio(self) -> None:
+        core.configure({**self._facts.values, "on_loop": self._meet})
         for name, hook in core.descriptors().items():
             cls: Any = events.Handle if name == "_run" else base_events.BaseEventLoop
-            self._stock.append((cls, name, getattr(cls, name)))
-            setattr(cls, name, hook)
-        self._install_uvloop()
+            self._put(cls, name, hook)
         loop = base_events.BaseEventLoop
-        self._stock.append((loop, "run_forever", loop.run_forever))
-        loop.run_forever = self._run_forever(loop.run_forever)  # type: ignore[method-assign]
+        self._put(loop, "run_forever", self._run_forever(loop.run_forever))
+
+    def _put(self, cls: type, name: str, hook: Any) -> None:
+        stock = getattr(cls, name)
+        setattr(cls, name, hook)
+        self._stock.append((cls, name, stock))
 
     def _install_uvloop(self) -> None:
         """Put the hooks into uvloop's loops, where it is installed and the core is native."""
         if not is_native or importlib.util.find_spec("uvloop") is None:
             return
         try:
-            import uvloop  # noqa: PLC0415 -- optional, and only a recorder wants it
-
-            cls: Any = uvloop.Loop
-            stock = (cls.call_soon, cls.call_soon_threadsafe, cls.call_later)
-            for name, hook in core.wrappers((cls, *stock)).items():
-                self._stock.append((cls, name, _inherited))
-                setattr(cls, name, hook)
+            if self._uvloops is None:
+                self._uvloops = Uvloops()
+            for name, hook in self._uvloops.methods.items():
+                if vars(self._uvloops.cls).get(name) is not hook:
+                    self._stock.append((self._uvloops.cls, name, _inherited))
+                    setattr(self._uvloops.cls, name, hook)
+            if self._uvloops.no_parks:
+                self.problems["parks of uvloop"] = self._uvloops.no_parks
+            if not self._uvloops.shows_queue:
+                self.problems["queue of uvloop"] = "the loop's queue was not found"
         except Exception as error:  # noqa: BLE001 -- one kind of loop costs itself only
             self.problems["uvloop"] = f"uvloop is not as expected here: {error!r}"
 
@@ -76,21 +95,47 @@ class Hooks:
 
     def _run_forever(self, stock: Any) -> Any:
         def run_forever(loop: Any) -> None:
-            selector: Any = getattr(loop, "_selector", None)
-            watch = watch_selector(selector) if self._watches else None
+            watch = self._watch(loop) if self._watches else None
             try:
                 stock(loop)
             finally:
-                if watch is not None and selector.__dict__.get("select") is watch:
-                    del selector.select
+                if watch is not None:
+                    self._selectors.leave(loop, watch)
 
         run_forever.__doc__ = stock.__doc__
         return run_forever
 
+    def _watch(self, loop: Any) -> Any:
+        try:
+            return self._selectors.watch(loop)
+        except Exception as error:  # noqa: BLE001 -- a loop runs whether it is watched or not
+            self.problems["parks"] = f"the selector is not as expected here: {error!r}"
+            return None
+
+    def _meet(self, loop: Any) -> Any:
+        """Look after the waits of a loop that runs; called by the core on the loop's thread.
+
+        Returns:
+            The queue of a loop that hides it; else None.
+        """
+        try:
+            if self._uvloops is not None and isinstance(loop, self._uvloops.cls):
+                return self._uvloops.meet(loop)
+        except Exception as error:  # noqa: BLE001 -- the loop goes on, without its parks
+            self.problems["parks of uvloop"] = f"its waits could not be recorded: {error!r}"
+            return None
+        self._watch(loop)
+        return None
+
     def uninstall(self) -> None:
         """Put back what was there, as far as nobody else has put something on top."""
-        while self._stock:
-            cls, name, stock = self._stock.pop()
+        self._selectors.leave_all()
+        done = self._uvloops is None or self._uvloops.leave()
+        left, self._stock = self._stock, []
+        while left:
+            cls, name, stock = left.pop()
+            if name == "close" and not done:  # a loop of another thread has handles still
+                continue
             if stock is _inherited:
                 delattr(cls, name)
             else:
@@ -103,20 +148,5 @@ def loop_support() -> dict[str, str]:
     if not hasattr(selectors, "EpollSelector"):
         found["asyncio"] = "parks are not recorded: this system has no epoll"
     if importlib.util.find_spec("uvloop") is not None:
-        found["uvloop"] = (
-            "parks, queue lengths and what libuv calls itself (protocols) are not recorded"
-            if is_native
-            else "nothing is recorded of it without the native core"
-        )
+        found["uvloop"] = UNSEEN if is_native else "nothing is recorded without the native core"
     return found
-
-
-def watch_selector(selector: Any) -> Any:
-    """Let a selector's waits be recorded; return what does it, None where that is not possible."""
-    if type(selector) is not getattr(selectors, "EpollSelector", None):
-        return None
-    watch = core.Select(selector.select, selector._fd_to_key, selector.fileno())
-    if "select" not in selector.__dict__:
-        selector.select = watch
-        return watch
-    return None

@@ -15,10 +15,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Name", "Names", "read_names"]
+__all__ = ["Name", "Names", "Places", "names", "read_names"]
 
-_CALLBACK = 0
+_CALLBACK, _SPAWN, _STACK, _JOB = range(4)
 _MARKUP = str.maketrans('<>&"', "    ")
+
+
+Places = tuple[tuple[str, str, int], ...]
+"""File, qualified name and line of each frame of a stack, innermost first."""
 
 
 class Name(NamedTuple):
@@ -27,7 +31,8 @@ class Name(NamedTuple):
     Attributes:
         kind: `callback` or `spawn`.
         number: As it stands in events.
-        text: `app/jobs.py:12 app.jobs.work` for where and what, `callback:app.jobs.tick`.
+        text: `app/jobs.py:12 app.jobs.work` for where and what, `callback:app.jobs.tick`,
+            `executor:app.jobs.work`.
     """
 
     kind: str
@@ -43,6 +48,8 @@ class Names:
         """Texts of the numbers of places where tasks are made."""
         self.callbacks: dict[int, str] = {}
         """Texts of the ids of groups of callbacks."""
+        self.stacks: dict[int, Places] = {}
+        """Of the numbers of places where tasks wait, innermost first."""
         self.unwritten = 0
         """Names that could not be written to the file; segments have them all the same."""
         self._news: list[Name] = []
@@ -58,7 +65,9 @@ class Names:
         self.unwritten = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for name in self.all():
-            self._write(name)
+            self._write(*name)
+        for number, places in list(self.stacks.items()):
+            self._write("stack", number, places)
         self._news.clear()  # the head of a segment tells them all
 
     def all(self) -> list[Name]:
@@ -75,27 +84,37 @@ class Names:
         """Keep a name; called by the native core. Never raises.
 
         Args:
-            kind: 0 for a group of callbacks, 1 for a place where tasks are made.
+            kind: 0 for a group of callbacks, 1 for a place where tasks are made, 2 for a place
+                where they wait, 3 for a job of an executor, which is told as one where tasks are
+                made.
             number: What stands for it in events.
             first: The callable (None for all that have no number of their own), or the code object
-                that makes the task (None for unknown).
+                that makes the task (None for unknown), or pairs of code and line, innermost first.
             line: In that code.
             second: The coroutine that the task runs.
         """
+        if kind == _STACK:
+            self._note_stack(number, first)
+            return
         try:
-            text = _callback(first) if kind == _CALLBACK else _spawn(first, line, second)
+            text = _text(kind, first, line, second)
         except Exception:  # noqa: BLE001 -- whatever the program calls may refuse to tell its name
-            text = "callback:unknown" if kind == _CALLBACK else "unknown"
+            text = {_CALLBACK: "callback:unknown", _JOB: "executor:unknown"}.get(kind, "unknown")
         (self.callbacks if kind == _CALLBACK else self.spawns)[number] = text
         name = Name("callback" if kind == _CALLBACK else "spawn", number, text)
         self._news.append(name)
-        self._write(name)
+        self._write(*name)
 
-    def _write(self, name: Name) -> None:
+    def _note_stack(self, number: int, frames: tuple[tuple[types.CodeType, int], ...]) -> None:
+        found = tuple((code.co_filename, code.co_qualname, line) for code, line in frames)
+        self.stacks[number] = found
+        self._write("stack", number, found)
+
+    def _write(self, *entry: Any) -> None:
         if self._file is None:
             return
         # With an end before it too: the line before may be there in part.
-        line = b"\n" + json.dumps(name, ensure_ascii=False).encode(errors="replace") + b"\n"
+        line = b"\n" + json.dumps(entry, ensure_ascii=False).encode(errors="replace") + b"\n"
         try:
             whole = os.write(self._file, line) == len(line)
         except OSError:
@@ -109,6 +128,16 @@ class Names:
             os.close(file)
 
 
+names = Names()
+"""The process's own: the core is told once to whom it tells names."""
+
+
+def _text(kind: int, first: Any, line: int, second: Any) -> str:
+    if kind == _SPAWN:
+        return _spawn(first, line, second)
+    return _callback(first) if kind == _CALLBACK else f"executor:{qualified_name(first)}"
+
+
 def _callback(called: Any) -> str:
     return "callback:" + ("other" if called is None else qualified_name(called))
 
@@ -118,16 +147,20 @@ def _spawn(code: Any, line: int, coroutine: Any) -> str:
     return clean(place + ("" if coroutine is None else " " + coroutine_name(coroutine)))
 
 
-def read_names(lines: Iterable[bytes]) -> list[Name]:
-    """Return the names of a file, as far as it can be read; its last line may be torn."""
+def read_names(lines: Iterable[bytes]) -> tuple[list[Name], dict[int, Places]]:
+    """Return names and stacks of a file, as far as it can be read; its last line may be torn."""
     found = []
+    stacks: dict[int, Places] = {}
     for line in lines:
         try:
-            kind, number, text = json.loads(line)
-            found.append(Name(str(kind), int(number), str(text)))
+            kind, number, what = json.loads(line)
+            if kind == "stack":
+                stacks[int(number)] = tuple((str(f), str(n), int(at)) for f, n, at in what)
+            else:
+                found.append(Name(str(kind), int(number), str(what)))
         except (ValueError, TypeError):
             continue
-    return found
+    return found, stacks
 
 
 def clean(text: str) -> str:

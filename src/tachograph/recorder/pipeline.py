@@ -18,13 +18,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tachograph._base.clock import clock
 from tachograph._base.ratelimit import RateLimit
+from tachograph.recorder.home import segment_index
+from tachograph.recorder.self_metrics import SegmentMetrics, Teller
 
 __all__ = ["Pieces", "Pipeline", "PipelineStatistics", "compress", "pieces_of"]
 
 Pieces = Callable[[Path], Iterator[bytes]]
 """Gives what is to be compressed of a sealed segment."""
 
+_MOST_ERROR = 300
 _CHUNK = 256 * 1024
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _logger = logging.getLogger("tachograph")
@@ -50,33 +54,48 @@ class PipelineStatistics:
     failed: int = 0
     left: int = 0
 
+    @property
+    def done(self) -> int:
+        """Segments that were taken and are done with, whatever became of them."""
+        return self.processed + self.vanished + self.failed
+
 
 class Pipeline:
-    """Compresses sealed segments on a thread of its own, which starts with the first one.
+    """Compresses sealed segments on a thread of its own.
 
     Args:
         pieces: Gives the bytes to compress, if not those of the segment.
+        teller: Is told of each segment.
     """
 
-    def __init__(self, pieces: Pieces | None = None) -> None:
+    def __init__(self, pieces: Pieces | None = None, teller: Teller | None = None) -> None:
         self.statistics = PipelineStatistics()
+        self._teller = Teller(None) if teller is None else teller
         self._more = {} if pieces is None else {"pieces": pieces}
         self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._says = RateLimit(60)
 
+    def start(self) -> None:
+        """Begin to wait for segments; where there are no more threads, the next `put` tries again.
+
+        Called with the recorder's start: a thread that came with the first segment, a minute later,
+        would be one too many to a program that counts its own, as tests do.
+        """
+        thread = threading.Thread(target=self._run, name="tachograph-pipeline", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if self._says.allow():
+                _logger.warning("Segments stay uncompressed for now: %s", error)
+        else:
+            self._thread = thread
+
     def put(self, sealed: Path) -> None:
         """Take a sealed segment."""
         self._waiting.put(sealed)
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name="tachograph-pipeline", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:  # no more threads here: with the next segment, perhaps
-                if self._says.allow():
-                    _logger.warning("Segments stay uncompressed for now: %s", error)
-            else:
-                self._thread = thread
+            self.start()
 
     def close(self, timeout: float) -> bool:
         """Process what waits; tell whether it was in time. What is left stays on disk, raw."""
@@ -99,18 +118,32 @@ class Pipeline:
     def _run(self) -> None:
         yield_the_processor()
         while (sealed := self._waiting.get()) is not None:
+            began_ns = clock.monotonic_ns()
+            before = after = error = None
             try:
                 before, after = compress(sealed, **self._more)
             except FileNotFoundError:
                 self.statistics.vanished += 1
-            except Exception as error:  # noqa: BLE001 -- one segment must not stop the next
+            except Exception as caught:  # noqa: BLE001 -- one segment must not stop the next
                 self.statistics.failed += 1
+                error = f"{type(caught).__name__}: {caught}"[:_MOST_ERROR]
                 if self._says.allow():
-                    _logger.warning("Cannot compress %s, it stays as it is: %s", sealed, error)
+                    _logger.warning("Cannot compress %s, it stays as it is: %s", sealed, caught)
             else:
                 self.statistics.processed += 1
                 self.statistics.uncompressed_bytes += before
                 self.statistics.compressed_bytes += after
+            self._teller.put(
+                SegmentMetrics(
+                    segment_index=segment_index(sealed.name) or 0,
+                    duration_ns=clock.monotonic_ns() - began_ns,
+                    success=after is not None,
+                    vanished=after is None and error is None,
+                    uncompressed_bytes=before,
+                    compressed_bytes=after,
+                    error=error,
+                )
+            )
 
 
 def pieces_of(sealed: Path) -> Iterator[bytes]:

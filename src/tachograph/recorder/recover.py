@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tachograph.errors import TraceFormatError
-from tachograph.recorder.batches import SHIFT, put_names
-from tachograph.recorder.core import columns
+from tachograph.recorder.batches import SHIFT, put_names, put_stack
+from tachograph.recorder.core import chains_in, columns
 from tachograph.recorder.home import Dead, dead_homes, segment_index
 from tachograph.recorder.names import read_names
 from tachograph.recorder.pipeline import new_ulid
@@ -27,12 +27,18 @@ from tachograph.trace.compact import (
     CHECKPOINTS,
     CLOCK,
     LANE,
+    LIVING,
     METADATA,
     OPEN_STEP,
     PARKS,
     SPAWNS,
     STEPS,
+    Spawn,
     put_blocks,
+    put_living,
+    raw_spawn,
+    read_living,
+    read_spawns,
 )
 from tachograph.trace.decode import Decoder
 from tachograph.trace.delta import RAW_EVENT
@@ -117,27 +123,25 @@ def read_ring(data: bytes) -> Ring:
     return Ring(lane, tid, monotonic_ns, time_ns, tail, raw, drops, step)
 
 
-def recover_all(parent: Path, own: Path | None = None) -> int:
-    """Recover every dead process's directory under *parent*; return how many segments were sealed.
+def recover_all(parent: Path, own: Path | None = None) -> list[Path]:
+    """Recover every dead process's directory under *parent*; return the segments that were sealed.
 
     Never raises: what cannot be recovered stays as it is.
     """
-    sealed = 0
+    sealed: list[Path] = []
     try:
         for dead in dead_homes(parent, own):
             try:
                 sealed += recover(dead)
             except Exception as error:  # noqa: BLE001 -- garbage of the dead must not stop the living
                 _logger.warning("Cannot recover %s, it stays as it is: %s", dead.path, error)
-            finally:
-                dead.close()
     except OSError as error:
         _logger.warning("Cannot look for dead processes in %s: %s", parent, error)
     return sealed
 
 
-def recover(dead: Dead) -> int:
-    """Seal what a dead process left; return how many segments that made.
+def recover(dead: Dead) -> list[Path]:
+    """Seal what a dead process left; return the segments that that made.
 
     Raises:
         OSError: A file cannot be read or written; what is left is whole.
@@ -145,7 +149,7 @@ def recover(dead: Dead) -> int:
     path = dead.path
     files = sorted(os.listdir(path))  # noqa: PTH208
     told: list[Event] = []
-    sealed = 0
+    sealed: list[Path] = []
     for name in files:
         if name.endswith(".gz") and name.removesuffix(".gz") in files:
             _keep_one(path / name)
@@ -153,7 +157,8 @@ def recover(dead: Dead) -> int:
         if name.endswith(".active"):
             found = _seal(path, name)
             told += found or []
-            sealed += found is not None
+            if found is not None:
+                sealed.append(path / name.removesuffix(".active"))
     rings = [name for name in files if name.startswith("ring.")]
     sealed_names = [n for n in os.listdir(path) if n.endswith((".bin", ".gz"))]  # noqa: PTH208
     newest = max((segment_index(name) or 0 for name in sealed_names), default=-1)
@@ -164,7 +169,7 @@ def recover(dead: Dead) -> int:
         partial = target.with_name(f"{target.name}.{new_ulid()}.partial")
         partial.write_bytes(batch)
         partial.rename(target)
-        sealed += 1
+        sealed.append(target)
     for name in files:
         # What a partial file holds, the file it was made from holds too.
         if name in rings or name == "names" or name.endswith(".partial"):
@@ -225,13 +230,16 @@ def _last_moments(path: Path, rings: list[str], told: list[Event]) -> bytes:
     if not any(raw or ring.open_step or ring.drops for ring, raw in left):
         return b""
     encoder = Encoder()
-    _begin(encoder, path, left[0][0])
+    _begin(encoder, path, left[0][0], chains_in(b"".join(raw for _, raw in left)))
+    born = _born(told, left)
     for ring, raw in left:
         # Also where nothing follows: it says that this ring is done.
         encoder.event(LANE, ring.monotonic_ns, ring.lane, ring.tid, _LOOP)
         if ring.drops:
             entries = [(f"lane.{ring.lane}.events_dropped", str(ring.drops))]
             encoder.event(METADATA, ring.monotonic_ns, entries)
+        before = [raw_spawn(spawn) for spawn in born.get(ring.lane, [])]
+        put_living(encoder, ring.lane, SHIFT, columns(b"".join(before), SHIFT)[2])
         for start in range(0, len(raw), _BATCH * RAW_EVENT.size):
             piece = raw[start : start + _BATCH * RAW_EVENT.size]
             number = ring.first + start // RAW_EVENT.size
@@ -242,12 +250,39 @@ def _last_moments(path: Path, rings: list[str], told: list[Event]) -> bytes:
     return encoder.take()
 
 
-def _begin(encoder: Encoder, path: Path, ring: Ring) -> None:
+def _begin(encoder: Encoder, path: Path, ring: Ring, wanted: list[int]) -> None:
     encoder.event(CLOCK, ring.monotonic_ns, ring.time_ns)
-    entries = {"boot_id": path.name, "segment.recovered": "true"}
+    entries = {
+        "boot_id": path.name,
+        "segment.recovered": "true",
+        "tachograph.profile": "compact",  # whatever the process was asked for
+    }
     encoder.event(METADATA, ring.monotonic_ns, list(entries.items()))
     with contextlib.suppress(OSError), (path / "names").open("rb") as lines:
-        put_names(encoder, ring.monotonic_ns, read_names(lines))
+        names, stacks = read_names(lines)
+        put_names(encoder, ring.monotonic_ns, names)
+        told: set[int] = set()
+        for number in wanted:
+            if places := stacks.get(number):
+                put_stack(encoder, ring.monotonic_ns, number, places, told)
+
+
+def _born(told: list[Event], left: list[tuple[Ring, bytes]]) -> dict[int, list[Spawn]]:
+    """Return by lane the spawns, told in the segment before, of tasks that the rings go on with."""
+    tasks = {event[1] for _, raw in left for event in RAW_EVENT.iter_unpack(raw)}
+    tasks |= {ring.open_step[0] for ring, _ in left if ring.open_step is not None}
+    found: dict[int, tuple[int, Spawn]] = {}
+    for event in told:
+        read = {LIVING.name: read_living, SPAWNS.name: read_spawns}.get(event.name)
+        if read is not None:
+            with contextlib.suppress(TraceFormatError):
+                new = (spawn for spawn in read(event) if spawn.task in tasks)
+                found |= {spawn.task: (event["lane"], spawn) for spawn in new}
+    lanes: dict[int, list[Spawn]] = {}
+    for task in sorted(found):
+        lane, spawn = found[task]
+        lanes.setdefault(lane, []).append(spawn)
+    return lanes
 
 
 def _on_file(told: list[Event], ring: Ring) -> dict[int, int] | None:

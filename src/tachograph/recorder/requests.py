@@ -5,23 +5,13 @@ from __future__ import annotations
 from tachograph.recorder.control import current
 from tachograph.recorder.events import EventKind, buffer
 from tachograph.recorder.spans import running_task_id
+from tachograph.trace.requests import REQUESTS
 
 __all__ = ["LOG", "REQUEST", "note_log", "note_request", "place"]
 
-REQUEST = EventKind(
-    "tacho:Request",
-    (
-        ("request_id", "str", True),
-        ("record", "str", False),
-        ("operation", "str", True),
-        ("start_ns", "int", False),
-        ("duration_ns", "int", False),
-        ("outcome", "str", True),
-        ("status", "int", True),
-        ("task_id", "int", True),
-    ),
-    "A request that ended; the record of the same request id tells the rest.",
-)
+REQUEST = EventKind.builtin(REQUESTS)
+"""A request that ended; the record of the same request id tells the rest."""
+
 LOG = EventKind(
     "tacho:Log",
     (
@@ -42,7 +32,7 @@ def place() -> tuple[int | None, str | None]:
     recorder = current()
     if not recorder.is_enabled:
         return None, None
-    return running_task_id(), f"{recorder.boot_id}/{recorder.segment_index}"
+    return running_task_id(), recorder.segment_name
 
 
 def note_request(

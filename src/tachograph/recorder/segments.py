@@ -267,6 +267,17 @@ class Segments:
 
     # ------------------------------------------------------------------ the budget
 
+    @property
+    def retained(self) -> tuple[int, int]:
+        """How many segments there are without the active one, and their size."""
+        families = self._families().values()
+        return len(families), sum(size for _, size in families)
+
+    @property
+    def max_total_bytes(self) -> int:
+        """The size that all segments may have."""
+        return self._max_total
+
     def evict(self, most: int | None = None) -> None:
         """Delete the oldest segments until the others and an active one are within the budget."""
         most = max(0, self._max_total - self._max_file) if most is None else most

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +12,16 @@ from typing import Any, Self
 from tachograph._base.clock import clock
 from tachograph.recorder.events import EventKind, buffer
 
-__all__ = ["SPAN", "Span", "span"]
+__all__ = [
+    "SPAN",
+    "Span",
+    "current_number",
+    "field_text",
+    "new_number",
+    "open_spans",
+    "others",
+    "span",
+]
 
 SPAN = EventKind(
     "tacho:Span",
@@ -30,29 +40,61 @@ SPAN = EventKind(
 _numbers = itertools.count(1)
 _current: ContextVar[Span | None] = ContextVar("tachograph.span", default=None)
 
+others: list[Callable[[], int | None]] = []
+"""Each returns the number of the innermost span that another library has open in this context."""
+
+
+def open_spans() -> Iterator[Span]:
+    """Yield the recorder's own spans that are open in this context, the innermost first."""
+    each = _current.get()
+    while each is not None:
+        outer = each._outer  # noqa: SLF001
+        if each._token is not None:  # noqa: SLF001 -- a task's context may outlive a span
+            yield each
+        each = outer
+
+
+def new_number() -> int:
+    """Return the number of a span that begins now; a later one has a higher number."""
+    return next(_numbers)
+
+
+def current_number() -> int | None:
+    """Return the number of the innermost span of this context, whoever opened it; None at the top.
+
+    All of them enclose what runs here, so the one that began last is the innermost.
+    """
+    outer = _current.get()
+    found = 0 if outer is None else outer._number  # noqa: SLF001
+    for other in others:
+        found = max(found, other() or 0)
+    return found or None
+
 
 class Span:
     """A stretch of time, from `with` or `async with` to its end. Never raises, never swallows.
 
     Attributes:
+        name: What it is.
         fields: Facts, which may be added to until the end; written as texts.
     """
 
-    __slots__ = ("_name", "_number", "_parent", "_started_ns", "_token", "fields")
+    __slots__ = ("_number", "_outer", "_parent", "_started_ns", "_token", "fields", "name")
 
     def __init__(self, name: str, fields: dict[str, Any]) -> None:
-        self._name = name
+        self.name = name
         self.fields = fields
         self._number = 0
         self._parent: int | None = None
+        self._outer: Span | None = None
         self._started_ns = 0
         self._token: Any = None
 
     def __enter__(self) -> Self:
         if buffer.is_open and self._token is None:
-            self._number = next(_numbers)
-            outer = _current.get()
-            self._parent = None if outer is None else outer._number  # noqa: SLF001
+            self._parent = current_number()
+            self._number = new_number()
+            self._outer = _current.get()
             self._token = _current.set(self)
             self._started_ns = clock.monotonic_ns()
         return self
@@ -63,21 +105,25 @@ class Span:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.end("Ok" if exc is None else exc_type.__name__ if exc_type else "Error")
+
+    def end(self, outcome: str = "Ok") -> None:
+        """End it, where there is no `with` block that does."""
         token, self._token = self._token, None
         if token is None:
             return
         now = clock.monotonic_ns()
         with contextlib.suppress(ValueError):  # ended in another context than it began
             _current.reset(token)
-        outcome = "Ok" if exc is None else exc_type.__name__ if exc_type else "Error"
-        texts = {name: _text(value) for name, value in dict(self.fields).items()}
+        self._outer = None
+        texts = {name: field_text(value) for name, value in dict(self.fields).items()}
         buffer.add(
             SPAN,
             (
                 self._number,
                 self._parent,
                 running_task_id(),
-                self._name,
+                self.name,
                 now - self._started_ns,
                 outcome,
                 texts,
@@ -97,7 +143,7 @@ class Span:
         self.__exit__(exc_type, exc, traceback)
 
 
-def _text(value: Any) -> str:
+def field_text(value: Any) -> str:
     """Return a field as a text, now: a value may change later. Never raises."""
     try:
         return str(value)
