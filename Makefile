@@ -4,11 +4,13 @@
 #   make check   format, lint, types, fast tests                                          (< 1 min)
 #   make test    everything: check, slow tests, the generated service's own tests         (< 15 min)
 #   make bench   measure; prints ratios, decides nothing
+#   make bench-pythons  the recorder's on other Pythons, 3.12 to 3.15               (< 10 min each)
 #   make sanitize  the native core under AddressSanitizer and UBSan                         (< 2 min)
 #   make fuzz    any bytes against the readers of traces, for FUZZ_SECONDS (60)
-#   make soak    the highest rate for SECONDS=60: bounded memory, everything accounted for
+#   make soak    the highest rate, the recorder for 20 minutes: memory flat, everything accounted for
 #   make conserve  REQUESTS=50000 across a SIGTERM: one record each
-#   make test-pythons  the parts near the interpreter on other Pythons, 3.12 to 3.15         (< 2 min each)
+#   make test-pythons  all but service and tools on other Pythons, 3.12 to 3.15           (< 15 min)
+#   make test-peers  other projects' own tests with the recorder and without  (< 10 min each suite)
 #   make load    sustained traffic through a forwarding service
 #   make format  rewrite the sources as `check` wants them
 #   make clean   remove what the targets made
@@ -17,8 +19,14 @@ PYTHON ?= python3
 READY  := .venv/.ready
 RUN    := .venv/bin/python
 
+# Tests know nothing of each other, so they share the processors there are.
+PYTEST := $(RUN) -m pytest -q -n auto --maxprocesses 8 --dist worksteal
+
+# A test file is rewritten for its assertions, which takes longer than most tests: once, not each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := check
-.PHONY: demo check lint types fast test sanitize fuzz bench soak conserve test-pythons load format clean setup
+.PHONY: demo check lint types mypy pyright fast test sanitize fuzz bench bench-pythons soak conserve test-pythons test-peers load format clean setup
 
 setup: $(READY)
 
@@ -28,22 +36,31 @@ $(READY): pyproject.toml setup.py scripts/setup.sh
 demo: $(READY)
 	$(RUN) scripts/demo.py
 
-check: lint types fast
+# The checks are several programs of one thread each: side by side they take half as long.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 3 --output-sync=target
+
+check: $(READY)
+	@$(SIDE_BY_SIDE) lint pyright mypy fast
 
 lint: $(READY)
 	$(RUN) -m ruff format --check --quiet .
 	$(RUN) -m ruff check --quiet .
 
 types: $(READY)
+	@$(SIDE_BY_SIDE) pyright mypy
+
+mypy: $(READY)
 	$(RUN) -m mypy
+
+pyright: $(READY)
 	$(RUN) -m pyright --pythonpath $(RUN)
 
 fast: $(READY)
-	$(RUN) -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow" --hypothesis-profile quick
 
-test: check
-	$(RUN) -m pytest -q -m slow
-	TACHO_PURE=1 $(RUN) -m pytest -q tests/formats tests/metrics tests/sinks tests/recorder
+test: lint types
+	$(PYTEST)
+	TACHO_PURE=1 $(PYTEST) tests/formats tests/metrics tests/sinks tests/recorder
 	scripts/sanitize.sh
 	$(RUN) scripts/test_service.py
 
@@ -58,17 +75,26 @@ fuzz: $(READY)
 bench: $(READY)
 	@set -e; for bench in bench/[a-z]*.py; do echo "== $$bench"; $(RUN) $$bench; done
 
+bench-pythons: $(READY)
+	scripts/bench_pythons.sh
+
 soak: $(READY)
 	$(RUN) scripts/soak_records.py
 	TACHO_PURE=1 $(RUN) scripts/soak_records.py
 	$(RUN) scripts/soak_recorder.py
-	TACHO_PURE=1 $(RUN) scripts/soak_recorder.py --rate 10000
+	TACHO_PURE=1 $(RUN) scripts/soak_recorder.py --rate 10000 --seconds $(or $(SECONDS),60)
+	$(RUN) scripts/soak_recorder.py --seconds 10 --rate 0
+	$(RUN) scripts/soak_recorder.py --seconds 15 --stall 5
 
 conserve: $(READY)
 	$(RUN) scripts/conserve.py
 
 test-pythons: $(READY)
 	scripts/test_pythons.sh
+
+# CPython's, uvloop's, anyio's, Starlette's and aiohttp's; PEERS="--suite cpython --python 3.12".
+test-peers: $(READY)
+	$(RUN) scripts/test_peers.py $(PEERS)
 
 load: $(READY)
 	$(RUN) scripts/load.py
