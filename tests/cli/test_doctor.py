@@ -44,3 +44,13 @@ def test_a_person_gets_a_line_a_part(capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().out.splitlines()
 
     assert all(line.split()[0] in ("ok", "reduced", "off") for line in lines)
+
+
+def test_sources_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each source that is wanted, with the reason where it cannot work; no line twice."""
+    main(["doctor"])
+    lines = [line[:34].rstrip() for line in capsys.readouterr().out.splitlines()]
+    named = {line[9:] for line in lines}
+
+    assert {"source process", "source gc", "source samples"} <= named
+    assert len(lines) == len(set(lines))

@@ -84,7 +84,6 @@ def _hooks() -> Iterator[Check]:
 
     from tachograph import recorder
     from tachograph.recorder.core import core
-    from tachograph.recorder.hooks import loop_support
 
     states = {"ok": "ok", "degraded": "reduced", "disabled": "off", "failed": "off"}
     if recorder.is_enabled():
@@ -106,7 +105,7 @@ def _hooks() -> Iterator[Check]:
             asyncio.run(program())
             test = recording.smoke_test()
             counts = recording.statistics()
-            problems = dict(recording.problems)
+            problems, sources = dict(recording.problems), dict(recording.sources)
     # A task that was not seen to begin is taken up late: here that is a hook that does not work.
     missed = counts["tasks_adopted"] - before
     state = "ok" if counts["events_recorded"] and not missed else "off"
@@ -120,14 +119,16 @@ def _hooks() -> Iterator[Check]:
             yield Check(check.name, states[check.state], detail)
         elif check.name not in ("steps", "losses"):
             yield Check(check.name, states[check.state], check.detail)
-    mapped = not counts["rings_in_memory"]
-    yield Check(
-        "last moments",
-        "ok" if mapped else "reduced",
-        "a killed process's are recovered" if mapped else "lost when the process is killed",
-    )
+    yield from _parts(sources, problems)
+
+
+def _parts(sources: dict[str, str], problems: dict[str, str]) -> Iterator[Check]:
+    from tachograph.recorder.hooks import loop_support
+
+    for name, reason in sources.items():
+        yield Check(f"source {name.replace('_', ' ')}", "reduced" if reason else "ok", reason)
     for part, reason in problems.items():
-        if part != "native core":
+        if part != "native core" and part not in sources:
             yield Check(part, "reduced", reason)
     for loop, reason in loop_support().items():
         yield Check(f"loop {loop}", "reduced" if reason else "ok", reason)
@@ -140,7 +141,7 @@ def _directory() -> Check:
     existing = next(p for p in (path, *path.parents) if p.exists())
     free = shutil.disk_usage(existing).free // 2**20
     state = "ok" if free > 1024 else "reduced"
-    return Check("segments", state, f"under {path}, {free:,} MiB free")
+    return Check("directory", state, f"under {path}, {free:,} MiB free")
 
 
 def _variables() -> Iterator[Check]:

@@ -337,6 +337,11 @@ class Recorder:
         """What cannot be recorded here, by part, with the reason."""
         return {**hooks().problems, **({} if self._closed else self._sources.problems)}
 
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Each source that is wanted, with why it does not work here; empty where it does."""
+        return {} if self._closed else self._sources.states
+
     def _note_waiting(self) -> None:
         note_waiting([lane.loop for lane in core.lanes()], _names.stacks)
 

@@ -108,6 +108,11 @@ class Sources:
             else:
                 self._running.append(source)
 
+    @property
+    def states(self) -> dict[str, str]:
+        """Each source that is wanted, with why it does not work here; empty where it does."""
+        return {source.name: "" for source in self._running} | self.problems
+
     def turn(self, now_ns: int) -> None:
         """Let each source emit what it has. Never raises."""
         with self._lock:
