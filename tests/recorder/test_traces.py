@@ -264,7 +264,7 @@ def test_checkpoints_are_the_clocks_of_parks(tmp_path: Path) -> None:
 async def main():
     for n in range(3):
         sum(range(200_000))
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
 """
     (path,) = record(tmp_path, busy + WHOLE.format(""))
     trace = read_file(path)

@@ -248,7 +248,8 @@ def test_a_loop_within_a_callback_of_another() -> None:
 
     events = record(main, run=uvloop.run)
 
-    (park,) = [e for e in events if e.type == PARK and e.duration > 8 * MS]
+    # A busy machine may have let the inner loop begin to wait when it was nearly over.
+    park = max((e for e in events if e.type == PARK), key=lambda e: e.duration)
     ios = [s for s in steps(events) if what(events, s.task) == "io"]
     assert not [s for s in ios if s.t0 < park.t0 < s.t0 + s.duration]
     assert core.lanes()[0].open_step[0] == 0
