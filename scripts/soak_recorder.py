@@ -161,7 +161,8 @@ def bytes_on_disk(directory: Path) -> int:
 def told(directory: Path) -> int:
     """Return how many events of rings the segments tell."""
     events = (e for path in directory.glob("trace.*") for e in Decoder().read(read_bytes(path)))
-    return sum(event["count"] for event in events if event.get("sequence") is not None)
+    blocks = ("tacho:Steps", "tacho:Parks", "tacho:Spawns", "tacho:Checkpoints")
+    return sum(event["count"] for event in events if event.name in blocks)
 
 
 def main() -> int:
