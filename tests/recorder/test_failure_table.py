@@ -12,9 +12,6 @@ _QUOTED = re.compile(r"\(recorder\.md row (\d+)\)")
 _LATER = "of a part that is not built yet"
 
 EXCEPTIONS: dict[int, str] = {
-    11: f"{_LATER}: allocation samples",
-    12: f"{_LATER}: the CPU sampler",
-    14: f"{_LATER}: sources of the program's own; what `on_turn` raises is row 27",
     15: f"{_LATER}: upload",
     16: f"{_LATER}: upload",
     18: "segments are never kept in memory: a ring is, and it drops what finds no room",

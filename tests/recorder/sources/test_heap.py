@@ -306,7 +306,7 @@ def test_every_sampled_block_that_is_freed_is_seen_freed(
 
 @pytest.mark.slow
 def test_too_many_at_once_are_counted(heap: Callable[..., Heap], waiting: EventBuffer) -> None:
-    """4,096 allocations and 32,768 frees wait at most [failure 11]."""
+    """4,096 allocations and 32,768 frees wait at most (recorder.md row 11)."""
     source = heap(1, live_set=True)
     kept: list[bytearray] = []
     for _ in range(25):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tachograph import recorder
-from tachograph.recorder.core import is_native
+from tachograph.recorder.core import core, is_native
 from tachograph.recorder.sources.config import SourcesConfig
 from tachograph.trace import Trace
 from tachograph.trace.files import read_file
@@ -208,6 +208,25 @@ def test_settings_are_told(tmp_path: Path) -> None:
         trace.metadata["cpu.profile.frequency_hz"],
         trace.metadata["cpu.profile.backend"],
     )
+
+
+def test_what_the_system_forbids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without samples the recorder works, and says why there are none (recorder.md row 12)."""
+
+    def refuse(hertz: float, threshold_ns: int) -> None:
+        raise OSError("the system forbids process_vm_readv here")
+
+    monkeypatch.setattr(core, "watch", refuse)
+    config = recorder.RecorderConfig(directory=tmp_path, sources=SAMPLES_ONLY)
+    with recorder.start(config) as recording:
+        asyncio.run(mixture(0.01))
+        assert "forbids process_vm_readv" in recording.problems["samples"]
+        assert "forbids process_vm_readv" in recording.sources["samples"]
+    (segment,) = tmp_path.glob("*/*.bin*")
+
+    trace = read_file(segment)
+    assert trace.steps
+    assert "forbids process_vm_readv" in trace.metadata["tachograph.problem.samples"]
 
 
 @pytest.mark.slow
