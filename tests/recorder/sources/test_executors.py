@@ -296,6 +296,7 @@ def test_lanes_are_used_again(tmp_path: Path) -> None:
         for _ in range(3):
             with ThreadPoolExecutor(1) as pool:
                 await asyncio.get_running_loop().run_in_executor(pool, nap, 0)
+            await asyncio.sleep(0.1)  # a thread that was joined is not quite gone yet
             control.current().flush()  # it is the drain that sees that a thread has ended
 
     trace = record(tmp_path, main, **ONLY)
