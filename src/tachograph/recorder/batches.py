@@ -11,7 +11,7 @@ from typing import Any
 
 from tachograph.errors import TraceFormatError
 from tachograph.recorder.config import RecorderConfig
-from tachograph.recorder.core import chains_in, columns, core, lebs
+from tachograph.recorder.core import chains_in, columns, core
 from tachograph.recorder.events import EventKind, Recorded
 from tachograph.recorder.names import Name, Names, Places
 from tachograph.recorder.symbols import symbols
@@ -26,10 +26,19 @@ from tachograph.trace.compact import (
     put_living,
 )
 from tachograph.trace.encode import Encoder
-from tachograph.trace.requests import REQUESTS, Request, pack_requests
+from tachograph.trace.requests import REQUESTS
 from tachograph.trace.schema import Field, FieldType, Schema
 
-__all__ = ["SHIFT", "Batches", "fitting", "new_living", "put_names", "put_stack", "runtime_of"]
+__all__ = [
+    "SHIFT",
+    "Batches",
+    "fitting",
+    "new_living",
+    "of_requests",
+    "put_names",
+    "put_stack",
+    "runtime_of",
+]
 
 FIRST_POOL_LANE = 16
 """From here on lanes are of threads that run jobs of executors; `loop.h` has it too."""
@@ -188,16 +197,6 @@ class Batches:
                 for address in value:
                     put_symbol(encoder, address, self._told)
 
-    def _put_requests(self, encoder: Encoder, events: Sequence[Recorded]) -> int:
-        """Write the requests that ended as one block; return how many there are."""
-        rows = [Request._make(e.values) for e in events if e.kind.schema is REQUESTS]
-        for found in (rows, list(filter(_is_whole, rows))):
-            with contextlib.suppress(TraceFormatError, TypeError, ValueError, AttributeError):
-                if found:
-                    encoder.event(REQUESTS, found[0].end_ns, *pack_requests(found, lebs))
-                return len(found)
-        return 0
-
     def forget_lane(self, lane: int, tid: int) -> None:
         """Tell of a lane again if one with its number and thread id comes; this one has ended."""
         self._lanes.discard((lane, tid))
@@ -210,10 +209,7 @@ class Batches:
         """
         encoder, count = Encoder(), 0
         self._put_symbols(encoder, events)
-        count += self._put_requests(encoder, events)
         for event in sorted(events, key=lambda each: each.time_ns):
-            if event.kind.schema is REQUESTS:
-                continue
             if event.kind.schema is not None:
                 with contextlib.suppress(TraceFormatError):
                     encoder.event(event.kind.schema, event.time_ns, *event.values)
@@ -234,6 +230,13 @@ class Batches:
                 count = 0
         if count:
             yield encoder.take(), count
+
+
+def of_requests(values: tuple[Any, ...]) -> bytes:
+    """Return the batch of a block of requests."""
+    encoder = Encoder()
+    encoder.event(REQUESTS, values[1], *values)
+    return encoder.take()
 
 
 def new_living() -> core.Living:
@@ -266,15 +269,6 @@ def put_symbol(encoder: Encoder, address: int, told: set[int]) -> None:
         told.add(address)
         name, file, line = symbol
         encoder.event(SYMBOL, 0, address, 0, name, 0, file, line)
-
-
-def _is_whole(request: Request) -> bool:
-    """Say whether a request can be written."""
-    try:
-        pack_requests([request], lebs)
-    except (TraceFormatError, TypeError, ValueError, AttributeError):
-        return False
-    return True
 
 
 def fitting(value: Any, kind: str) -> Any:

@@ -21,11 +21,13 @@ from operator import attrgetter
 from pathlib import Path
 
 from tachograph._base.clock import clock
+from tachograph._base.ids import series
 from tachograph._base.ratelimit import RateLimit
-from tachograph.recorder.batches import Batches
+from tachograph.recorder.batches import Batches, of_requests
 from tachograph.recorder.core import core
 from tachograph.recorder.events import buffer
 from tachograph.recorder.measure import Counts, Measure
+from tachograph.recorder.request_log import request_log
 from tachograph.recorder.segments import Segments
 from tachograph.recorder.self_metrics import Teller
 from tachograph.recorder.smoke import PROBE
@@ -34,6 +36,7 @@ __all__ = ["Drain", "DrainStatistics"]
 
 _ENOUGH = 8_192  # events of a lane that are worth a batch of their own
 _MOST = 16_384  # events of one batch: below a mebibyte, whatever is in them
+_MOST_REQUESTS = 4_096  # of one batch: a millisecond, in which nothing else has the GIL
 _FLUSH_NS = 10**9
 _QUIET_NS = 10**9
 _head = attrgetter("head")
@@ -211,6 +214,7 @@ class Drain:
                     self._empty(lane, head, ended=is_over, everything=everything)
                 if everything:
                     self._write_own()
+                    self._write_requests()
                 sealed = self._segments.seal(clean=True) if seal else None
                 self._measure.end(self._of_now(), lanes=len(lanes), emptied=everything, last=last)
                 return sealed
@@ -283,6 +287,17 @@ class Drain:
                     event.kind is PROBE and event.values == (probe.number,) for event in events
                 ):
                     probe.state = "written" if written == len(events) else "lost"
+
+    def _write_requests(self) -> None:
+        left = len(request_log)
+        while left > 0:
+            count = min(left, _MOST_REQUESTS)
+            left -= count
+            values = request_log.take(count, series())
+            if values is not None and self._write(partial(of_requests, values)):
+                self.statistics.own_events_written += count
+            else:
+                self.statistics.own_events_lost += count
 
     def _write(self, make: Callable[[], bytes]) -> bool:
         """Write a batch; one that cannot be made is lost like one that cannot be written."""

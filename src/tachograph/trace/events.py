@@ -70,7 +70,7 @@ tacho:Parks: lane V, sequence V, shift U8, count V, base V, starts X, waits X, l
 tacho:Spawns: lane V, sequence V, shift U8, count V, base V, times X, tasks X, wakers X, names X
 tacho:Checkpoints: lane V, sequence V, shift U8, count V, base V, times X, cpu X, waited X
 tacho:Living: lane V, shift U8, count V, base V, times X, tasks X, wakers X, names X
-tacho:Requests: count V, base V, ids X, ends X, durations X, tasks X, records X, operations X, outcomes X, statuses X, texts X
+tacho:Requests: count V, base V, series X, ids X, ends X, durations X, tasks X, shapes X, table X, texts X
 tacho:Name: kind U8, number V, text PS
 tacho:Stack: number V, frames PK
 tacho:Lane: lane V, tid V, loop PS

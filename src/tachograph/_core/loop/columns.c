@@ -259,29 +259,3 @@ PyObject *loop_chains_in(PyObject *module, PyObject *raw)
     }
     return found;
 }
-
-PyObject *loop_lebs(PyObject *module, PyObject *values)
-{
-    PyObject *list = PySequence_Tuple(values);
-    if (list == NULL)
-        return NULL;
-    Py_ssize_t count = PyTuple_GET_SIZE(list);
-    PyObject *found = PyBytes_FromStringAndSize(NULL, count * 10);
-    if (found != NULL) {
-        Column column = {(uint8_t *)PyBytes_AS_STRING(found), (uint8_t *)PyBytes_AS_STRING(found)};
-        for (Py_ssize_t i = 0; i < count; i++) {
-            unsigned long long value = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(list, i));
-            if (value == (unsigned long long)-1 && PyErr_Occurred()) {
-                if (PyErr_ExceptionMatches(PyExc_OverflowError))
-                    PyErr_SetString(PyExc_ValueError, "lebs: expected numbers from 0 to 2^64 - 1");
-                Py_CLEAR(found);
-                break;
-            }
-            put(&column, value);
-        }
-        if (found != NULL)
-            _PyBytes_Resize(&found, column.at - column.start);
-    }
-    Py_DECREF(list);
-    return found;
-}
