@@ -95,6 +95,7 @@ class Batches:
         self._schemas: dict[EventKind, Schema] = {}
         self._chains: set[int] = set()
         self._told: set[int] = set()  # addresses whose symbol stands in this segment
+        self._told_stacks: set[tuple[Any, ...]] = set()  # those with all of them
 
     def note(self, key: str, value: str) -> None:
         """Tell a fact in this segment's metadata."""
@@ -104,6 +105,7 @@ class Batches:
         """Return what a segment begins with: clocks, metadata, every name, the tasks that live."""
         self._lanes.clear()
         self._told.clear()
+        self._told_stacks.clear()
         self._chains.clear()
         encoder = Encoder()
         now = time.monotonic_ns()
@@ -194,8 +196,12 @@ class Batches:
             for value in event.values:
                 if not isinstance(value, tuple):
                     continue
+                if value in self._told_stacks:
+                    continue
+                self._told_stacks.add(value)
                 for address in value:
-                    put_symbol(encoder, address, self._told)
+                    if address not in self._told:
+                        put_symbol(encoder, address, self._told)
 
     def forget_lane(self, lane: int, tid: int) -> None:
         """Tell of a lane again if one with its number and thread id comes; this one has ended."""

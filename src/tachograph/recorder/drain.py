@@ -216,7 +216,9 @@ class Drain:
                     self._write_own()
                     self._write_requests()
                 sealed = self._segments.seal(clean=True) if seal else None
-                self._measure.end(self._of_now(), lanes=len(lanes), emptied=everything, last=last)
+                if self._measure.is_wanted:
+                    counts = self._of_now()
+                    self._measure.end(counts, lanes=len(lanes), emptied=everything, last=last)
                 return sealed
             except Exception as error:  # noqa: BLE001 -- the recorder never breaks what it records
                 self._failed(error)

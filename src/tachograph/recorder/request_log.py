@@ -50,10 +50,16 @@ class TwinLog:
         task = _number(row.task_id)
         self._rows.append(
             Request(
-                *map(_text, row[:3]), row.start_ns, row.duration_ns, _text(row.outcome),
-                _number(row.status), task if task is None or task < _TOP - 2 else None,
+                request_id=_text(row.request_id),
+                record=_text(row.record),
+                operation=_text(row.operation),
+                start_ns=row.start_ns,
+                duration_ns=row.duration_ns,
+                outcome=_text(row.outcome),
+                status=_number(row.status),
+                task_id=task if task is None or task < _TOP - 2 else None,
             )
-        )  # fmt: skip
+        )
 
     def take(self, most: int, series: bytes) -> tuple[Any, ...] | None:
         """Return the oldest as the values of a block, and forget them; None if there are none.

@@ -143,13 +143,12 @@ def unpack_requests(event: Event) -> list[Request]:
         raise TraceFormatError("Expected the number of a shape in a block of requests.") from None
     known = _sums(0, map(_signed, tasks))
     moments = _sums(base, map(_signed, ends))
+    texts_of_ids = _read_ids(ids, [what[4] for what in whats], series)
+    rows = zip(texts_of_ids, whats, moments, spans, known, strict=True)
     found = [
-        Request(text, *what[:2], end - span, span, *what[2:4], task - 2 if task > 1 else None)
-        for text, what, end, span, task in zip(
-            _read_ids(ids, [what[4] for what in whats], series),
-            whats, moments, spans, known, strict=True,
-        )
-    ]  # fmt: skip
+        Request(text, a, b, end - span, span, c, status, task - 2 if task > 1 else None)
+        for text, (a, b, c, status, _), end, span, task in rows
+    ]
     if not all(0 <= r.start_ns < _TOP and r.duration_ns < _TOP for r in found):
         raise TraceFormatError("Expected times from 0 to 2^63 - 1 in a block of requests.")
     if not all(0 <= (r.task_id or 0) < _TOP and (r.status or 0) < _TOP for r in found):

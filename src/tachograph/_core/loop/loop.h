@@ -174,6 +174,7 @@ static inline int is_waker(const Lane *lane, const PyObject *loop)
 }
 PyObject *loop_lanes(PyObject *module, PyObject *unused);
 PyObject *loop_columns(PyObject *module, PyObject *args); /* columns.c */
+PyObject *loop_fields(PyObject *module, PyObject *const *args, Py_ssize_t count); /* fields.c */
 PyObject *loop_rings(PyObject *module, PyObject *args);
 PyObject *loop_lane_counts(PyObject *module, PyObject *unused);
 PyObject *loop_set_clock(PyObject *module, PyObject *ns);

@@ -183,6 +183,8 @@ static PyMethodDef functions[] = {
     {"wrappers", loop_wrappers, METH_O, "Return the hooks of a loop that wraps what it is given."},
     {"find_libuv", loop_find_libuv, METH_VARARGS, "Look for libuv in a loop's extension."},
     {"columns", loop_columns, METH_VARARGS, "Return the columns of the compact profile."},
+    {"fields", (PyCFunction)(void (*)(void))loop_fields, METH_FASTCALL,
+     "Return the fields of an event as bytes; None for what is not simple."},
     {"chains", loop_chains, METH_O, "Note where tasks wait, or not."},
     {"chain_of", loop_chain_of, METH_O, "Return the number of a coroutine's chain, and its end."},
     {"chains_in", loop_chains_in, METH_O, "Return the numbers of chains in raw events."},
