@@ -58,7 +58,7 @@ def test_native_and_twin(found: list[tuple[Any, ...]], most: int, series: bytes)
     logs = loop.RequestLog(8), TwinLog(8)
     for row in found:
         for log in logs:
-            log.add(*row)  # type: ignore[arg-type]
+            log.add(*row)
 
     assert logs[0].dropped == logs[1].dropped
     while len(logs[1]):

@@ -231,7 +231,7 @@ def test_blocks_that_make_no_sense(column: str, value: object) -> None:
 
 def test_more_shapes_than_a_block_remembers() -> None:
     """The one that has been there longest goes, whichever was used last."""
-    threads = [*range(1, 200), *range(1, 200), 1, 199, 1, *range(70, 90)]
+    threads = [*range(1, 128), 127, *range(100, 200), 1, 150, 199, *range(70, 90)]
     steps = [
         STEP._replace(start_ns=STEP.start_ns + 1_000 * n, waker=Waker.THREAD.of(thread))
         for n, thread in enumerate(threads)

@@ -90,6 +90,8 @@ def test_what_is_simple_is_written_natively() -> None:
 @given(st.data())
 def test_wrong_use(data: st.DataObject) -> None:
     """What is given to the core itself is looked at."""
-    args = data.draw(st.lists(st.sampled_from([bytearray(), b"\x09", (1,), {}, None]), max_size=6))
+    args: list[Any] = data.draw(
+        st.lists(st.sampled_from([bytearray(), b"\x09", (1,), {}, None]), max_size=6)
+    )
     with contextlib.suppress(TypeError):
         assert loop.fields(*args) == b"\x01"
