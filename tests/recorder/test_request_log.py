@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from tachograph._base.ids import id_of
 from tachograph._core import loop
-from tachograph.recorder.batches import of_requests
 from tachograph.recorder.request_log import RequestLog, TwinLog
-from tachograph.trace import Decoder
-from tachograph.trace.requests import Request, unpack_requests
+from tachograph.trace import Decoder, Encoder
+from tachograph.trace.requests import REQUESTS, Request, unpack_requests
 
 SERIES = bytes(range(16))
 UUID = "01234567-89ab-4def-8123-456789abcdef"
@@ -43,6 +42,13 @@ ids = (
 whole = st.integers(-3, 3) | st.integers(-(2**65), 2**65) | st.booleans()
 odd = st.none() | st.just("5") | whole
 rows = st.lists(st.tuples(ids, texts, texts, whole, whole, texts, odd, odd), max_size=12)
+
+
+def written(values: tuple[Any, ...]) -> bytes:
+    """Return the values of a block as a file holds them."""
+    encoder = Encoder()
+    encoder.event(REQUESTS, values[1], *values)
+    return encoder.take()
 
 
 def one(number: int = 0, **changed: Any) -> tuple[Any, ...]:
@@ -78,7 +84,7 @@ def test_in_the_order_they_came(kind: Any) -> None:
         log.add(*one(number))
     found = []
     while (values := log.take(30, SERIES)) is not None:
-        (event,) = Decoder(strict=True).read(of_requests(values))
+        (event,) = Decoder(strict=True).read(written(values))
         found += unpack_requests(event)
 
     assert [request.start_ns - 10**9 for request in found] == list(range(50, 140))

@@ -77,6 +77,15 @@ class Encoder:
         self._begin()
         return batch
 
+    def cut(self) -> bytes:
+        """Return what was written since the last cut; the stream goes on.
+
+        The pieces are one stream: a reader needs all of those before.
+        """
+        piece = bytes(self._out)
+        self._out.clear()
+        return piece
+
     def restart(self) -> None:
         """Write a header: a new stream within the same batch of bytes."""
         self._begin()
