@@ -201,9 +201,10 @@ class Batches:
         for value in event.values:
             if isinstance(value, tuple) and value not in self._told_stacks:
                 self._told_stacks.add(value)
+                if self._told.issuperset(value):
+                    continue
                 for address in value:
-                    if address not in self._told:
-                        put_symbol(encoder, address, self._told)
+                    put_symbol(encoder, address, self._told)
 
     def forget_lane(self, lane: int, tid: int) -> None:
         """Tell of a lane again if one with its number and thread id comes; this one has ended."""
