@@ -202,7 +202,7 @@ def test_a_drain_that_cannot_start_leaves_no_thread(
     monkeypatch.setattr(threading.Thread, "start", one_only)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         start(tmp_path)
-    assert before == set(threading.enumerate())
+    assert set(threading.enumerate()) <= before
     assert not recorder.is_enabled()
 
 
