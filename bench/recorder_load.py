@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import socket
 import subprocess
 import tempfile
@@ -141,7 +142,7 @@ def run_all(servers: dict[str, tuple[Server, str]], requests: int) -> dict[str, 
     """Return what each server process does with *requests* under its tool.
 
     All live at the same time and are loaded in turns, in slices and in random order, so that what
-    the machine does beside them meets all of them.
+    the machine does beside them meets all of them. Those that wait for their turn are stopped.
 
     Raises:
         RuntimeError: One did not start, or did not end well.
@@ -168,10 +169,14 @@ async def _in_turns(processes: list[Process], requests: int) -> None:
             await process.load(WARM_UP)
         for process in processes:
             process.begin()
+            process.rest()
         for _ in range(SLICES):
             for process in random.sample(processes, len(processes)):
+                process.go_on()
                 await process.load(requests // SLICES // CLIENTS)
+                process.rest()
         for process in processes:
+            process.go_on()
             process.disconnect()
 
 
@@ -216,6 +221,14 @@ class Process:
         self._process.stdin.write("begin\n")
         self._process.stdin.flush()
         self.expect("begun")
+
+    def rest(self) -> None:
+        """Stop it: what a tool does by the clock belongs to the time in which it serves."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        self._process.send_signal(signal.SIGCONT)
 
     def expect(self, word: str) -> None:
         """Wait until it says *word*.

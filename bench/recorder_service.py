@@ -1,6 +1,7 @@
 """A service over HTTP in pairs of processes: one with the whole recorder, one without.
 
-Both of a pair live at the same time and get their requests in turns, a slice each in random order.
+Both of a pair live at the same time and get their requests in turns, a slice each in random order;
+the other one is stopped meanwhile, so that both are measured as services without a pause.
 
 Everything that the recorder does is counted: the hooks, the thread that drains, encoding, files,
 compression, until the last byte is compressed. What it takes on disk is counted by decoding the
