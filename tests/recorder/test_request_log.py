@@ -53,7 +53,7 @@ def written(values: tuple[Any, ...]) -> bytes:
 
 def one(number: int = 0, **changed: Any) -> tuple[Any, ...]:
     """Return the fields of a request."""
-    start = 10**9 + number
+    start = 10**9 + 32 * number - 5
     return tuple(Request(UUID, "Http", "Get", start, 5, "Ok", 200, 1024)._replace(**changed))
 
 
@@ -87,7 +87,7 @@ def test_in_the_order_they_came(kind: Any) -> None:
         (event,) = Decoder(strict=True).read(written(values))
         found += unpack_requests(event)
 
-    assert [request.start_ns - 10**9 for request in found] == list(range(50, 140))
+    assert [(request.end_ns - 10**9) // 32 for request in found] == list(range(50, 140))
     assert found[0] == one(50)
     assert log.dropped == 0
 

@@ -196,7 +196,7 @@ def test_later_columns_are_ignored() -> None:
         ("base", 2**63),
         ("lane", 2**63),
         ("starts", b""),
-        ("starts", b"\xff" * 9 + b"\x01"),
+        ("starts", b"\xff" * 9 + b"\x02"),
         ("durations", b"\x01\x01"),
         ("durations", b"\xff" * 9 + b"\x01"),
         ("queued", b""),

@@ -137,7 +137,7 @@ def test_a_cut_file(tail: bytes) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        b"\x07",
+        b"\x08",
         b"\0\0\x01",
         b"TRX",
         event_frame(b"", type_id=9),

@@ -130,6 +130,7 @@ def fields(
     values: tuple[Any, ...],
     strings: dict[str, int],
     stacks: dict[tuple[int, ...], int],
+    shares: bool,
     /,
 ) -> bytes | None: ...
 def chains(on: object, /) -> None: ...

@@ -30,7 +30,7 @@ from tachograph.trace.compact import (
     put_living,
 )
 from tachograph.trace.encode import Encoder
-from tachograph.trace.requests import REQUESTS
+from tachograph.trace.requests import END_SHIFT, REQUESTS
 from tachograph.trace.schema import Field, FieldType, Schema
 
 __all__ = [
@@ -94,7 +94,7 @@ class Batches:
         self._told_losses: dict[str, int] = {}
         self.untold = 0
         """Living tasks that a segment's head had no room for."""
-        self._stream = Encoder()
+        self._stream = Encoder(shares_stacks=True)
         self._lanes: set[tuple[int, int]] = set()
         self._schemas: dict[EventKind, Schema] = {}
         self._chains: set[int] = set()
@@ -111,7 +111,7 @@ class Batches:
         self._told.clear()
         self._told_stacks.clear()
         self._chains.clear()
-        encoder = self._stream = Encoder()
+        encoder = self._stream = Encoder(shares_stacks=True)
         now = time.monotonic_ns()
         encoder.event(CLOCK, now, time.time_ns())
         entries = {**self._metadata(), "segment.prior_sealed_clean": str(clean).lower()}
@@ -138,7 +138,7 @@ class Batches:
 
     def tail(self, clean: bool) -> bytes:
         """Return what a sealed segment ends with."""
-        encoder = self._stream = Encoder()  # a batch before it may be lost
+        encoder = self._stream = Encoder(shares_stacks=True)  # a batch before it may be lost
         if clean:  # the rings were emptied: what ended in them is known
             self._living.keep(core.task_ids())
         entries = {"segment.sealed_clean": str(clean).lower(), **self._lost(), **self._notes}
@@ -148,7 +148,7 @@ class Batches:
 
     def restart(self) -> None:
         """Rely on no batch before: one that was begun could not be made."""
-        self._stream = Encoder()
+        self._stream = Encoder(shares_stacks=True)
 
     def _lost(self) -> dict[str, str]:
         """Return what was lost since the segment before; of events also that none was."""
@@ -247,7 +247,7 @@ class Batches:
 
     def of_requests(self, values: tuple[Any, ...]) -> bytes:
         """Return the batch of a block of requests."""
-        self._stream.event(REQUESTS, values[1], *values)
+        self._stream.event(REQUESTS, values[1] << END_SHIFT, *values)
         return self._stream.cut()
 
 

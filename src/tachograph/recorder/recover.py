@@ -229,7 +229,7 @@ def _last_moments(path: Path, rings: list[str], told: list[Event]) -> bytes:
             left.append((ring, _without(ring.raw, on_file)))
     if not any(raw or ring.open_step or ring.drops for ring, raw in left):
         return b""
-    encoder = Encoder()
+    encoder = Encoder(shares_stacks=True)
     _begin(encoder, path, left[0][0], chains_in(b"".join(raw for _, raw in left)))
     born = _born(told, left)
     for ring, raw in left:

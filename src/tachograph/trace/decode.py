@@ -20,6 +20,7 @@ from tachograph.errors import TraceFormatError
 from tachograph.trace.schema import (
     HEADER,
     MAGIC,
+    MOST_PATH,
     OPTIONAL,
     VERSION,
     Annotation,
@@ -79,6 +80,7 @@ class Decoder:
             FrameTag.STACKS: self._stacks,
             FrameTag.RESET: self._reset,
             FrameTag.ANNOTATIONS: self._annotations,
+            FrameTag.PATH: self._path,
             MAGIC[0]: self._header,
         }
 
@@ -282,6 +284,26 @@ class Decoder:
         self._context.pools.stacks.update(entries)
         self.frames["stack_pools"] += 1
         return at
+
+    def _path(self, data: bytes, at: int) -> int:
+        pool_id, at = read_leb(data, at)
+        outer, at = read_leb(data, at)
+        count, at = read_leb(data, at)
+        pools = self._context.pools
+        depth = pools.depth(outer - 1)
+        if not 0 < count <= MOST_PATH - depth:
+            raise TraceFormatError(
+                f"Expected a stack of 1 to {MOST_PATH} frames, got {depth} and {count} more."
+            )
+        if at + 8 * count > len(data):
+            raise Short
+        outer -= 1
+        for n, address in enumerate(struct.unpack_from(f"<{count}Q", data, at)):
+            pools.paths[pool_id] = address, outer, depth + n + 1
+            pools.stacks.pop(pool_id, None)
+            pool_id, outer = pool_id + 1, pool_id
+        self.frames["stack_paths"] += 1
+        return at + 8 * count
 
     def _reset(self, data: bytes, at: int) -> int:
         if at + 8 > len(data):

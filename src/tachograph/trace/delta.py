@@ -100,7 +100,7 @@ class _Writer:
         c = self.columns
         end = start + _span(duration, flags, LONG_DURATION) & _MASK
         t0, t1 = start >> shift, end >> shift
-        put_leb(c[0], _zigzag(t0, self.time))
+        put_leb(c[0], t0 - self.time & _MASK)
         put_leb(c[1], t1 - t0 & _MASK)
         self.time = t1
         kept = flags & ~(LONG_DURATION | LONG_DELAY)
@@ -226,10 +226,12 @@ def _below_zero() -> TraceFormatError:
 
 
 def _steps(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], ...]:
-    gaps = _count(differences(data[0], "the starts of steps"), count, "the starts of steps")
+    gaps = _count(numbers(data[0], "the starts of steps"), count, "the starts of steps")
     spans = _count(numbers(data[1], "the durations of steps"), count, "the durations of steps")
     queued = differences(data[2], "the wakes of steps")
     shapes = _shapes(data[3], data[4], count, _OF_STEP)
+    # Modulo 2^64: a clock that was set back is written so.
+    gaps = [gap - (1 << 64) if gap >> 63 else gap for gap in gaps]
     begins = list(map(add, accumulate(map(add, gaps, spans), initial=base), gaps))
     next_queued = accumulate(queued, initial=base)
     next(next_queued)

@@ -18,6 +18,7 @@ from tachograph.errors import TraceFormatError
 from tachograph.trace.columns import put_leb
 from tachograph.trace.schema import (
     HEADER,
+    MOST_PATH,
     Annotation,
     Field,
     FieldType,
@@ -45,10 +46,13 @@ class Encoder:
 
     Args:
         reserve_empty: Give string id 0 to the empty string, as dial9's spawn statistics expect.
+        shares_stacks: Write of a stack only the frames in which it differs from those before. Not
+            for dial9's readers.
     """
 
-    def __init__(self, *, reserve_empty: bool = False) -> None:
+    def __init__(self, *, reserve_empty: bool = False, shares_stacks: bool = False) -> None:
         self._reserve_empty = reserve_empty
+        self._shares_stacks = shares_stacks
         self._out = bytearray()
         self._begin()
 
@@ -58,6 +62,8 @@ class Encoder:
         self._shapes: dict[str, Schema] = {}
         self._strings: dict[str, int] = {}
         self._stacks: dict[tuple[int, ...], int] = {}
+        self._paths: dict[tuple[int, int], int] = {}  # by the stack below and the address
+        self._next_stack = 0
         self._base = 0
         self._events = 0
 
@@ -147,11 +153,36 @@ class Encoder:
         key = tuple(frames)
         pool_id = self._stacks.get(key)
         if pool_id is None:
+            if self._shares_stacks and 0 < len(key) <= MOST_PATH:
+                pool_id = self._stacks[key] = self._path(key)
+                return pool_id
             data = _addresses(key)
-            pool_id = self._stacks[key] = len(self._stacks)
+            pool_id = self._stacks[key] = max(len(self._stacks), self._next_stack)
+            self._next_stack = pool_id + 1
             self._out.append(FrameTag.STACKS)
             self._out += U32(1) + U32(pool_id) + data
         return pool_id
+
+    def _path(self, frames: tuple[int, ...]) -> int:
+        """Return the id of a stack by its path, after the part of it that is new."""
+        outer, known = -1, len(frames)
+        while known:
+            below = self._paths.get((outer, frames[known - 1]))
+            if below is None:
+                break
+            outer, known = below, known - 1
+        if not known:
+            return outer
+        new = frames[known - 1 :: -1]
+        data = _addresses(new)[4:]
+        self._out.append(FrameTag.PATH)
+        for number in (self._next_stack, outer + 1, len(new)):
+            put_leb(self._out, number)
+        self._out += data
+        for address in new:
+            self._paths[outer, address] = outer = self._next_stack
+            self._next_stack += 1
+        return outer
 
     def event(self, schema: Schema, timestamp_ns: int | None, *values: Any) -> None:
         """Write an event; *values* are in the schema's order, `None` for an absent optional one.
@@ -180,7 +211,8 @@ class Encoder:
     def _body(self, schema: Schema, values: tuple[Any, ...]) -> bytes:
         # The native writer leaves to this one whatever is not simple, errors above all.
         if loop is not None and (self._strings or not self._reserve_empty):
-            body = loop.fields(self._out, schema.kinds, values, self._strings, self._stacks)
+            stacks, shares = self._stacks, self._shares_stacks
+            body = loop.fields(self._out, schema.kinds, values, self._strings, stacks, shares)
             if body is not None:
                 return body
         out = bytearray()

@@ -60,7 +60,7 @@ def pack(trace: Trace, *, shift: int = 0, batch_bytes: int = BATCH_BYTES) -> Ite
         shift: Times are in units of 2^*shift* ns.
         batch_bytes: How large a batch may get before the next one begins.
     """
-    encoder = Encoder()
+    encoder = Encoder(shares_stacks=True)
     for _ in _write(encoder, trace, shift):
         if len(encoder) > batch_bytes:
             yield encoder.take()

@@ -16,7 +16,7 @@ from tachograph.trace.columns import numbers, put_leb
 from tachograph.trace.events import EVENTS
 from tachograph.trace.schema import Event, Field, FieldType, Schema
 
-__all__ = ["REQUEST", "REQUESTS", "Request", "pack_requests", "unpack_requests"]
+__all__ = ["END_SHIFT", "REQUEST", "REQUESTS", "Request", "pack_requests", "unpack_requests"]
 
 REQUESTS = EVENTS["tacho:Requests"]
 
@@ -40,6 +40,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _UUID_BYTES = 16
 _NO_ID, _UUID_ID, _OF_SERIES, _TEXT_ID = range(4)
 _TOP = 1 << 63
+
+END_SHIFT = 5
+"""Ends are cut to 32 ns, as steps are: durations are exact, starts lie at most so much before."""
 
 
 class Request(NamedTuple):
@@ -84,12 +87,18 @@ def pack_requests(requests: Sequence[Request], series: bytes = b"") -> tuple[Any
             put_leb(table, 0 if request.status is None else request.status + 1)
             put_leb(table, kind)
         known = 1 if request.task_id is None else request.task_id + 2
-        put_leb(ends, _zigzag(request.end_ns - end))
+        put_leb(ends, _zigzag((request.end_ns >> END_SHIFT) - (end >> END_SHIFT)))
         put_leb(spans, request.duration_ns)
         put_leb(tasks, _zigzag(known - task))
         put_leb(kinds, number)
         end, task = request.end_ns, known
-    return len(requests), base, series, *map(bytes, (ids, *columns, table)), _texts(texts)
+    return (
+        len(requests),
+        base >> END_SHIFT,
+        series,
+        *map(bytes, (ids, *columns, table)),
+        _texts(texts),
+    )
 
 
 def _zigzag(difference: int) -> int:
@@ -142,11 +151,11 @@ def unpack_requests(event: Event) -> list[Request]:
     except IndexError:
         raise TraceFormatError("Expected the number of a shape in a block of requests.") from None
     known = _sums(0, map(_signed, tasks))
-    moments = _sums(base, map(_signed, ends))
+    moments = [unit << END_SHIFT for unit in _sums(base, map(_signed, ends))]
     texts_of_ids = _read_ids(ids, [what[4] for what in whats], series)
     rows = zip(texts_of_ids, whats, moments, spans, known, strict=True)
     found = [
-        Request(text, a, b, end - span, span, c, status, task - 2 if task > 1 else None)
+        Request(text, a, b, max(0, end - span), span, c, status, task - 2 if task > 1 else None)
         for text, (a, b, c, status, _), end, span, task in rows
     ]
     if not all(0 <= r.start_ns < _TOP and r.duration_ns < _TOP for r in found):

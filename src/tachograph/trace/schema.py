@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 __all__ = [
     "HEADER",
     "MAGIC",
+    "MOST_PATH",
     "OPTIONAL",
     "VERSION",
     "Annotation",
@@ -31,6 +32,9 @@ MAGIC = b"TRC\0"
 VERSION = 1
 HEADER = MAGIC + bytes([VERSION])
 
+MOST_PATH = 512
+"""Frames of a stack that is defined by a path."""
+
 OPTIONAL = 0x80
 """Set in a type byte: the value is preceded by one byte that says whether it is there."""
 
@@ -44,6 +48,7 @@ class FrameTag(enum.IntEnum):
     STACKS = 4
     RESET = 5
     ANNOTATIONS = 6
+    PATH = 7
 
 
 class FieldType(enum.IntEnum):
@@ -142,10 +147,39 @@ class Items(list[Any]):
 
 @dataclass(slots=True)
 class Pools:
-    """The strings and stacks of one stream by their ids; blocks of events refer to them."""
+    """The strings and stacks of one stream by their ids; blocks of events refer to them.
+
+    Attributes:
+        strings: By their ids.
+        stacks: Those that were defined whole, and those that were asked for.
+        paths: Of an id that stands for a frame in front of another stack: its address, the id of
+            that stack (-1 for none), and how many frames there are.
+    """
 
     strings: dict[int, str] = field(default_factory=dict[int, str])
     stacks: dict[int, tuple[int, ...]] = field(default_factory=dict[int, "tuple[int, ...]"])
+    paths: dict[int, tuple[int, int, int]] = field(
+        default_factory=dict[int, "tuple[int, int, int]"]
+    )
+
+    def depth(self, pool_id: int) -> int:
+        """Return how many frames a stack has; 0 for an id that was not defined."""
+        known = self.paths.get(pool_id)
+        return len(self.stacks.get(pool_id, ())) if known is None else known[2]
+
+    def stack(self, pool_id: int) -> tuple[int, ...] | None:
+        """Return a stack, leaf first; None for an id that was not defined."""
+        found = self.stacks.get(pool_id)
+        if found is not None or pool_id not in self.paths:
+            return found
+        frames: list[int] = []
+        outer = pool_id
+        # An id that is defined again may lead back to itself: no stack is longer than it says.
+        while outer in self.paths and len(frames) < MOST_PATH:
+            address, outer, _ = self.paths[outer]
+            frames.append(address)
+        found = self.stacks[pool_id] = (*frames, *self.stacks.get(outer, ()))
+        return found
 
 
 class Event:

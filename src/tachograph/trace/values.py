@@ -170,7 +170,7 @@ def _pooled_string(data: bytes, at: int, context: Context) -> tuple[str | None, 
 
 def _pooled_stack(data: bytes, at: int, context: Context) -> tuple[tuple[int, ...], int]:
     pool_id, at = read_u32(data, at)
-    frames = context.pools.stacks.get(pool_id)
+    frames = context.pools.stack(pool_id)
     if frames is None:
         context.forgive("unresolved_stacks", f"Expected stack {pool_id} before its use, got none.")
         frames = ()

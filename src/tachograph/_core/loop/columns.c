@@ -100,7 +100,7 @@ static void put_step(Block *block, const Event *event, int shift)
     uint8_t flags = event->flags & (uint8_t)~(LONG_DURATION | LONG_DELAY);
     uint64_t t0 = event->t0 >> shift;
     uint64_t t1 = (event->t0 + span_ns(event->duration, event->flags, LONG_DURATION)) >> shift;
-    put(&block->columns[0], zigzag(t0, block->time));
+    put(&block->columns[0], t0 - block->time);
     put(&block->columns[1], t1 - t0);
     block->time = t1;
     uint64_t *before = flags & CALLBACK ? &block->group : &block->task;

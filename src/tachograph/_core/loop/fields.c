@@ -161,14 +161,15 @@ static void body_begin(Body *body)
     body->failed = 0;
 }
 
-static int put_pooled(Body *body, PyObject *value, PyObject *pool, PyObject *out, int tag)
+/* `shares`: a new entry is not for here. */
+static int put_pooled(Body *body, PyObject *value, PyObject *pool, PyObject *out, int tag, int shares)
 {
     int is_text = tag == STRINGS_TAG;
     if (is_text ? !PyUnicode_CheckExact(value) : !PyTuple_CheckExact(value))
         return 0;
     PyObject *known = PyDict_GetItemWithError(pool, value); /* borrowed */
     if (known == NULL) {
-        if (PyErr_Occurred())
+        if (PyErr_Occurred() || shares)
             return 0;
         Body entry;
         body_begin(&entry);
@@ -195,7 +196,7 @@ static int put_map(Body *body, PyObject *map)
 }
 
 static int put_field(Body *body, int kind, PyObject *value, PyObject *strings, PyObject *stacks,
-                     PyObject *out)
+                     PyObject *out, int shares)
 {
     Py_ssize_t size;
     char *data;
@@ -230,9 +231,9 @@ static int put_field(Body *body, int kind, PyObject *value, PyObject *strings, P
             return 0;
         return put_u32_and(body, data, size);
     case POOLED_STACK:
-        return put_pooled(body, value, stacks, out, STACKS_TAG);
+        return put_pooled(body, value, stacks, out, STACKS_TAG, shares);
     case POOLED_STRING:
-        return put_pooled(body, value, strings, out, STRINGS_TAG);
+        return put_pooled(body, value, strings, out, STRINGS_TAG, 0);
     case VARINT:
         return put_varint(body, value);
     case STRING_MAP:
@@ -248,12 +249,13 @@ static int put_field(Body *body, int kind, PyObject *value, PyObject *strings, P
     }
 }
 
-/* out, kinds, values, strings, stacks */
+/* out, kinds, values, strings, stacks, whether stacks are written in parts */
 PyObject *loop_fields(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 5 || !PyByteArray_CheckExact(args[0]) || !PyBytes_CheckExact(args[1]) ||
-        !PyTuple_CheckExact(args[2]) || !PyDict_CheckExact(args[3]) || !PyDict_CheckExact(args[4])) {
-        PyErr_SetString(PyExc_TypeError, "fields: expected a bytearray, bytes, a tuple and two dicts");
+    if (count != 6 || !PyByteArray_CheckExact(args[0]) || !PyBytes_CheckExact(args[1]) ||
+        !PyTuple_CheckExact(args[2]) || !PyDict_CheckExact(args[3]) || !PyDict_CheckExact(args[4]) ||
+        !PyBool_Check(args[5])) {
+        PyErr_SetString(PyExc_TypeError, "fields: expected a bytearray, bytes, a tuple, two dicts and a bool");
         return NULL;
     }
     const uint8_t *kinds = (const uint8_t *)PyBytes_AS_STRING(args[1]);
@@ -270,7 +272,8 @@ PyObject *loop_fields(PyObject *module, PyObject *const *args, Py_ssize_t count)
             if (value == Py_None)
                 continue;
         }
-        good = put_field(&body, kinds[i] & ~OPTIONAL, value, args[3], args[4], args[0]);
+        good = put_field(&body, kinds[i] & ~OPTIONAL, value, args[3], args[4], args[0],
+                         args[5] == Py_True);
     }
     PyErr_Clear();
     PyObject *found = good && !body.failed

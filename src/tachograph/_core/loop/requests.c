@@ -8,6 +8,7 @@
 
 enum { NO_ID, UUID_ID, OF_SERIES, TEXT_ID };
 enum { TEXTS = 3 }; /* record, operation, outcome */
+enum { END_SHIFT = 5 }; /* ends are in units of 32 ns */
 
 typedef struct {
     PyObject *id, *texts[TEXTS]; /* str, owned; NULL for none */
@@ -312,7 +313,7 @@ static void fill(Block *block, const Requests *self, size_t count, const uint8_t
         int64_t ended = row->start + row->span;
         /* One more than the id, and that no id overflows: those of tasks count up from 1024. */
         int64_t known = row->task < 0 || row->task > INT64_MAX - 2 ? 1 : row->task + 2;
-        put(&block->columns[ENDS], zigzag(ended - end));
+        put(&block->columns[ENDS], zigzag((ended >> END_SHIFT) - (end >> END_SHIFT)));
         put(&block->columns[SPANS], (uint64_t)row->span);
         put(&block->columns[TASKS], zigzag(known - task));
         end = ended;
@@ -327,7 +328,7 @@ static PyObject *as_tuple(const Block *block, const Requests *self, size_t count
         return NULL;
     const Row *first = &self->rows[self->first];
     PyTuple_SET_ITEM(found, 0, PyLong_FromSize_t(count));
-    PyTuple_SET_ITEM(found, 1, PyLong_FromLongLong(first->start + first->span));
+    PyTuple_SET_ITEM(found, 1, PyLong_FromLongLong((first->start + first->span) >> END_SHIFT));
     PyTuple_SET_ITEM(found, 2, Py_NewRef(series));
     for (int i = 0; i < COLUMNS; i++) {
         const Bytes *bytes = &block->columns[i];
