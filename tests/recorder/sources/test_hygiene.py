@@ -17,24 +17,13 @@ from typing import Any
 import pytest
 from tests.recorder.sources.recordings import record, told
 
-from tachograph.recorder.core import core, is_native
+from tachograph.recorder.core import core
 from tachograph.recorder.sources import SourcesConfig
 from tachograph.recorder.sources.hygiene import Hygiene
 from tachograph.trace.model import Outcome, Step, StepFlag, Trace
 
 ONLY: dict[str, Any] = {"task_hygiene": True}
 MODULE = "tests.recorder.sources.test_hygiene"
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """What runs a program, on each kind of loop."""
-    if request.param == "asyncio":
-        return asyncio.run
-    if not is_native:
-        pytest.skip("uvloop needs the native core")
-    found: Callable[..., Any] = pytest.importorskip("uvloop").run
-    return found
 
 
 def kinds(trace: Trace) -> list[tuple[str, int]]:
