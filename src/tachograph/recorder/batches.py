@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ from tachograph.trace.compact import (
     put_living,
 )
 from tachograph.trace.encode import Encoder
+from tachograph.trace.events import EVENTS
 from tachograph.trace.requests import REQUESTS, Request, pack_requests
 from tachograph.trace.schema import Field, FieldType, Schema
 
@@ -46,6 +48,8 @@ _FIELDS = {
     "bytes": FieldType.BYTES,
     "map": FieldType.STRING_MAP,
 }
+_END = EVENTS["TaskTerminateEvent"]  # of tasks whose rings do not tell how they ended
+_ID = struct.Struct("=Q")
 _INT = range(-(2**63), 2**63)
 _MOST_BYTES = 512 * 1024  # of a batch of the program's own events
 _MOST_LIVING = 131_072
@@ -215,6 +219,8 @@ class Batches:
             if event.kind.schema is REQUESTS:
                 continue
             if event.kind.schema is not None:
+                if event.kind.schema is _END:  # told after the ring that has the task's last step
+                    self._living.forget(_ID.pack(event.values[0]))
                 with contextlib.suppress(TraceFormatError):
                     encoder.event(event.kind.schema, event.time_ns, *event.values)
                     count += 1
