@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 import time
@@ -26,9 +25,9 @@ def opened(directory: Path) -> list[str]:
     Of a ring the memory is mapped, and no descriptor is left.
     """
     found = []
-    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
+    for entry in list(Path("/proc/self/fd").iterdir()):
         try:
-            target = os.readlink(f"/proc/self/fd/{entry}")
+            target = str(entry.readlink())
         except OSError:  # of the listing itself, or of a thread that has just closed it
             continue
         if target.startswith(f"{directory}/"):
