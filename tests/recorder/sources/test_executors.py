@@ -323,13 +323,14 @@ def test_jobs_in_the_dial9_profile(tmp_path: Path) -> None:
         asyncio.run(main())
     (path,) = tmp_path.rglob("trace.0.bin.gz")
     report = check(read_bytes(path))
-    lane = 16
-    of_lane = [e for e in report.events if e.values.get("worker_id") == lane]
-    kinds = [e.name.removesuffix("Event") for e in of_lane if e.name.startswith(("Po", "Wo"))]
     spawns = [
         e for e in report.named("TaskSpawnEvent") if e.values["spawn_loc"].startswith("executor:")
     ]
     ids = [e.values["task_id"] for e in spawns]
+    polls = [e for e in report.named("PollStartEvent") if e.values["task_id"] in ids]
+    (lane,) = {e.values["worker_id"] for e in polls}  # 16, unless another test's thread lives on
+    of_lane = [e for e in report.events if e.values.get("worker_id") == lane]
+    kinds = [e.name.removesuffix("Event") for e in of_lane if e.name.startswith(("Po", "Wo"))]
 
     assert [] == report.broken
     assert ["WorkerPark", *["WorkerUnpark", "PollStart", "PollEnd", "WorkerPark"] * 3] == kinds
@@ -346,7 +347,8 @@ def test_jobs_in_the_dial9_profile(tmp_path: Path) -> None:
     metadata: dict[str, str] = {}
     for event in report.named("SegmentMetadataEvent"):
         metadata |= event.values["entries"]
-    assert ("0", "16") == (metadata["runtime.main"], metadata["runtime.executor"])
+    assert "0" == metadata["runtime.main"]
+    assert str(lane) in metadata["runtime.executor"].split(",")
 
 
 def test_jobs_of_processes(tmp_path: Path) -> None:
