@@ -43,7 +43,7 @@ def main() -> None:
     for busy in (0.2, 0.6, 0.95):
         load = service_load(arguments.requests, utilisation=busy)
         steps = len(load.steps)
-        for shift, rows in ((0, 8000), (3, 100), (3, 1000), (3, 8000), (7, 8000)):
+        for shift, rows in ((0, 8000), (5, 100), (5, 1000), (5, 8000), (7, 8000)):
             data = write_load(load, shift=shift, rows=rows)
             small = len(zlib.compress(data, 1))
             print(
@@ -52,13 +52,13 @@ def main() -> None:
             )
     load = service_load(arguments.requests)
     steps = len(load.steps)
-    data = write_load(load, shift=3, rows=8000)
+    data = write_load(load, shift=5, rows=8000)
     trace = assemble(Decoder().read(data))
     dial9 = b"".join(Conversion(trace).batches())
     small = len(zlib.compress(dial9, 1))
     print(f"dial9 profile: {len(dial9) / steps:.2f} bytes a step, {small / steps:.2f} after gzip 1")
     for what, work in (
-        ("write compact", lambda: write_load(load, shift=3, rows=8000)),
+        ("write compact", lambda: write_load(load, shift=5, rows=8000)),
         ("decode compact to events", lambda: Decoder().read(data)),
         ("decode compact to the model", lambda: assemble(Decoder().read(data))),
         ("convert to dial9", lambda: list(Conversion(trace).batches())),

@@ -28,8 +28,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "metrics": STREAMS,
     "logs": STREAMS,
     # The wire format is for those who write it and those who read it: it knows none of them, and
-    # runs where no core is.
-    "trace": frozenset({"_base", "errors"}),
+    # runs where no core is; where one is, that does the work.
+    "trace": FOUNDATION,
     # The third stream. It knows neither records nor logs, and a trace is read without it.
     "recorder": FOUNDATION | {"trace", "_version"},
     # Only these see more than one stream.

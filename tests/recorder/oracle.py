@@ -151,7 +151,7 @@ class OracleLoop(_Loop):  # type: ignore[misc]
             timers = [handle.when() for handle in self._scheduled if not handle.cancelled()]
             if timers:  # time passes until the next one is due, and a little longer
                 due = int(min(timers) * 1e9)
-                self.clock.advance(max(0, due - self.clock.ns) // 8 * 8 + 4_096)
+                self.clock.advance(max(0, due - self.clock.ns) + 4_096)
 
     # Its steps.
 

@@ -1,4 +1,4 @@
-"""Batches: streams of their own, which hold whatever the program gives."""
+"""Batches: one stream a segment, which holds whatever the program gives."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tachograph.recorder.batches import Batches, fitting
+from tachograph.recorder.batches import Batches, fitting, new_living
 from tachograph.recorder.config import RecorderConfig
 from tachograph.recorder.events import EventKind, Recorded
 from tachograph.recorder.names import Names
 from tachograph.trace.decode import Decoder
-from tachograph.trace.schema import Event
+from tachograph.trace.events import EVENTS
+from tachograph.trace.schema import HEADER, Event
 
 STEP = struct.pack("=QQQIIIBBH", 8_000, 1_024, 0, 80, 16, 0, 1, 0, 0)
 KIND = EventKind("app.hit", (("n", "int", False), ("text", "str", False)))
@@ -45,9 +46,20 @@ def make(**metadata: str) -> tuple[Batches, Names]:
     return Batches(RecorderConfig(loop_name="io"), lambda: metadata, names), names
 
 
-def read(batch: bytes) -> list[Event]:
-    """Return the events of a batch, which is a stream of its own."""
-    return Decoder(strict=True).read(batch)
+class Reader:
+    """Reads one batch after another."""
+
+    def __init__(self) -> None:
+        self.decoder = Decoder(strict=True)
+
+    def __call__(self, batch: bytes) -> list[Event]:
+        """Return the events of a batch; a header begins a new stream."""
+        if batch.startswith(HEADER):
+            self.decoder = Decoder(strict=True)
+        return self.decoder.feed(batch)
+
+
+read = Reader()
 
 
 @pytest.mark.parametrize(
@@ -103,23 +115,44 @@ def test_nothing_is_unknown(kind: str) -> None:
     assert fitting(None, kind) is None
 
 
-def test_own_events_are_in_the_order_of_their_times() -> None:
-    """Whatever the order in which threads put them; what does not fit is absent."""
+def test_a_batch_goes_on_where_the_one_before_ended() -> None:
+    """What a batch tells holds for the next; after `restart` nothing does, nor before a tail."""
     batches, _ = make()
-    events = [Recorded(KIND, 30, (3, "c")), Recorded(KIND, 10, ("x", None))]
-    ((batch, count),) = batches.of_events(events)
+    event = [Recorded(KIND, 10, (1, "a"))]
+    first, second = (batches.of_events(event)[0] for _ in range(2))
+    batches.restart()
+    third = batches.of_events(event)[0]
+
+    assert first == third
+    assert len(second) < len(first) / 2
+    assert first.startswith(HEADER)
+    assert not second.startswith(HEADER)
+    assert [(1, "a")] * 3 == [e.values for e in Decoder(strict=True).read(first + second + third)]
+    assert batches.tail(True).startswith(HEADER)
+
+
+def test_own_events_are_in_the_order_of_their_times() -> None:
+    """What does not fit is absent."""
+    batches, _ = make()
+    events = [Recorded(KIND, 10, ("x", None)), Recorded(KIND, 30, (3, "c"))]
+    batch, following, count = batches.of_events(events)
     found = [(e.name, e.timestamp_ns, e.values) for e in read(batch)]
 
-    assert 2 == count
+    assert (2, 2) == (following, count)
     assert [("app.hit", 10, (None, None)), ("app.hit", 30, (3, "c"))] == found
 
 
 def test_batches_of_own_events_are_of_bounded_size() -> None:
-    """Large texts make more batches, each a stream of its own; all events are in them."""
+    """Large texts make more batches; all events are in them."""
     batches, _ = make()
     events = [Recorded(KIND, n, (n, "x" * 16_000)) for n in range(200)]
-    made = list(batches.of_events(events))
+    made = []
+    at = 0
+    while at < len(events):
+        batch, at, count = batches.of_events(events, at)
+        made.append((batch, count))
 
+    assert len(made) > 1
     assert 200 == sum(count for _, count in made)
     assert max(len(batch) for batch, _ in made) < 600_000
     assert list(range(200)) == [e["n"] for batch, _ in made for e in read(batch)]
@@ -129,13 +162,13 @@ def test_an_event_that_cannot_be_written_is_in_no_batch() -> None:
     """It is not counted as written, and costs no other one."""
     batches, _ = make()
     nameless = EventKind("x" * 70_000, ())
-    ((batch, count),) = batches.of_events(
-        [Recorded(nameless, 1, ()), Recorded(KIND, 2, (1, "a")), Recorded(KIND, -1, (0, ""))]
+    batch, following, count = batches.of_events(
+        [Recorded(KIND, -1, (0, "")), Recorded(nameless, 1, ()), Recorded(KIND, 2, (1, "a"))]
     )
 
-    assert 1 == count
+    assert (3, 1) == (following, count)
     assert [(1, "a")] == [e.values for e in read(batch)]
-    assert [] == list(batches.of_events([Recorded(nameless, 1, ())]))
+    assert (b"", 1, 0) == batches.of_events([Recorded(nameless, 1, ())])
 
 
 def test_a_head_tells_clocks_metadata_and_every_name() -> None:
@@ -196,3 +229,18 @@ def test_a_lane_is_told_with_its_loops_name() -> None:
     lane: Any = read(batches.of_lane(3, 7, 0, STEP))[0]
 
     assert (3, 7, "io") == lane.values
+
+
+def test_a_task_whose_end_an_event_tells_lives_until_that_is_settled() -> None:
+    """The batch may be made once more in another segment, whose head must have the task, too."""
+    living = new_living()
+    living.add(0, b"".join(struct.pack("=QQQIIIBBH", 8, n, 0, 0, 0, 1, 2, 0, 0) for n in (5, 6)))
+    batches = Batches(RecorderConfig(), dict, Names(), living)
+    end = EventKind.builtin(EVENTS["TaskTerminateEvent"])
+    for _ in range(2):
+        batches.of_events([Recorded(end, 1_000, (5, 3))])
+        assert 2 == len(living)
+    batches.events_done()
+    assert 1 == len(living)
+    batches.events_done()
+    assert 1 == len(living)

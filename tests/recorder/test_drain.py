@@ -276,6 +276,16 @@ def test_a_batch_that_cannot_be_made_costs_itself(
     assert [logging.WARNING] == [record.levelno for record in caplog.records]
 
 
+def test_own_events_are_in_the_order_of_their_times(bench: Bench, waiting: EventBuffer) -> None:
+    """Whatever the order in which threads put them."""
+    for when in (30, 10, 20):
+        waiting.add(KIND, (when,), when)
+    bench.drain.rotate()
+    events = decode(bench.sealed[0])
+
+    assert [10, 20, 30] == [e.timestamp_ns for e in events if e.name == KIND.name]
+
+
 def test_own_events_are_written_with_the_rings(bench: Bench, waiting: EventBuffer) -> None:
     """All that wait, in their order; one that fits no batch is counted as lost."""
     for number in range(3):

@@ -154,11 +154,11 @@ def test_a_name_stands_for_one_list_of_fields() -> None:
 
 def test_no_event_has_a_built_in_ones_name() -> None:
     """An event's name has a dot between module and function; no built-in one has any."""
-    from tachograph.recorder.requests import LOG, REQUEST
+    from tachograph.recorder.requests import LOG
     from tachograph.recorder.spans import SPAN
     from tachograph.trace import compact
 
-    names = {kind.name for kind in (LOG, REQUEST, SPAN)}
+    names = {kind.name for kind in (LOG, SPAN)}
     names |= {block.name for block in (*compact.BLOCKS, compact.NAME, compact.LANE, compact.CLOCK)}
     names |= set(builtin.EVENTS)
 

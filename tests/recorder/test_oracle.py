@@ -19,6 +19,7 @@ from tests.recorder.programs import Clock
 from tests.recorder.reading import Told, segments, tell
 from tests.recorder.test_recording import start
 
+from tachograph.recorder.batches import SHIFT
 from tachograph.recorder.core import core
 
 oracle = plain.load()
@@ -27,11 +28,14 @@ Program = Callable[[Clock], Coroutine[Any, Any, Any]]
 
 
 class ThreadClock(Clock):
-    """A clock of one thread's loop."""
+    """A clock of one thread's loop, which moves in whole units of the blocks."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop_thread = threading.get_ident()
+
+    def advance(self, ns: int) -> None:
+        super().advance((-(-ns >> SHIFT)) << SHIFT)
 
 
 def run(directory: Path, program: Program) -> tuple[plain.Notes, Told]:
@@ -113,7 +117,7 @@ def compare(notes: plain.Notes, told: Told, *, parks: bool = True) -> None:
         assert (step.depth, step.flags) == (seen.queue, seen.flags), where
         ids.who(step.who, seen.task)
         if seen.queued_ns is not None:
-            assert step.queued_ns // 8 == seen.queued_ns // 8, where
+            assert step.queued_ns >> SHIFT == seen.queued_ns >> SHIFT, where
             ids.waker(step.waker, seen.waker)
         else:
             assert step.waker == oracle.NOBODY, where

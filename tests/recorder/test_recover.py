@@ -74,11 +74,12 @@ class Dead:
         return b"".join((self.batches.head(True), *batches))
 
     def lane(self, first: int, events: list[bytes], lane: int = 0) -> bytes:
+        self.batches.restart()  # so that each can be read alone
         return self.batches.of_lane(lane, TID, first, b"".join(events))
 
     def hits(self, *numbers: int) -> bytes:
-        ((batch, _),) = self.batches.of_events([Recorded(KIND, n, (n,)) for n in numbers])
-        return batch
+        self.batches.restart()
+        return self.batches.of_events([Recorded(KIND, n, (n,)) for n in numbers])[0]
 
     def recover(self) -> int:
         return len(recover_all(self.parent))

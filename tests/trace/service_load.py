@@ -217,5 +217,5 @@ def write_load(load: Load, *, shift: int = 0, rows: int = 1000) -> bytes:
         write_born(encoder, early, shift=shift)
         raw = [*map(raw_step, steps), *map(raw_park, slept), *map(raw_checkpoint, read)]
         write_raw(encoder, 0, raw, shift=shift)
-        pieces.append(encoder.take())
+        pieces.append(encoder.cut())
     return b"".join(pieces)

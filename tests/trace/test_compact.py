@@ -202,17 +202,18 @@ def test_later_columns_are_ignored() -> None:
         ("queued", b""),
         ("queued", b"\x00\x00"),
         ("queued", b"\x02"),
-        ("tasks", b"\x03"),
-        ("tasks", b""),
-        ("wakers", b""),
-        ("wakers", b"\x06"),
-        ("wakers", b"\x08"),
-        ("wakers", b"\x80"),
-        ("states", b""),
-        ("states", b"\x05"),
-        ("states", b"\x07"),
-        ("states", b"\x09"),
-        ("states", b"\x00\x00"),
+        ("shapes", b""),
+        ("shapes", b"\x00\x00"),
+        ("shapes", b"\x01"),
+        ("shapes", b"\x80"),
+        ("literals", b""),
+        ("literals", b"\x00\x00\x00"),
+        ("literals", b"\x00\x00\x00\x00\x00"),
+        ("literals", b"\x03\x00\x00\x00"),
+        ("literals", b"\x00\x06\x00\x00"),
+        ("literals", b"\x00\x08\x00\x00"),
+        ("literals", b"\x00\x00\x80\x02\x00"),
+        ("literals", b"\x00\x00\x00\x80"),
     ],
 )
 def test_blocks_that_make_no_sense(column: str, value: object) -> None:
@@ -228,14 +229,32 @@ def test_blocks_that_make_no_sense(column: str, value: object) -> None:
         read_steps(broken)
 
 
-@pytest.mark.parametrize("utilisation", [0.2, 0.6, 0.95])
-def test_bytes_per_step(utilisation: float) -> None:
-    """In units of 8 ns all of a service takes 16 bytes a step, and 12 compressed, at most."""
-    load = service_load(1000, utilisation=utilisation)
-    data = write_load(load, shift=3)
+def test_more_shapes_than_a_block_remembers() -> None:
+    """The one that has been there longest goes, whichever was used last."""
+    threads = [*range(1, 128), 127, *range(100, 200), 1, 150, 199, *range(70, 90)]
+    steps = [
+        STEP._replace(start_ns=STEP.start_ns + 1_000 * n, waker=Waker.THREAD.of(thread))
+        for n, thread in enumerate(threads)
+    ]
+    encoder = Encoder()
+    write_steps(encoder, steps)
+    (event,) = read(encoder)
 
-    assert len(data) / len(load.steps) <= 16
-    assert len(zlib.compress(data, 1)) / len(load.steps) <= 12
+    assert steps == list(read_steps(event))
+    assert 127 == max(event["shapes"])
+
+
+@pytest.mark.parametrize(("utilisation", "packed"), [(0.2, 9.5), (0.6, 9), (0.95, 8)])
+def test_bytes_per_step(utilisation: float, packed: float) -> None:
+    """In units of 32 ns all of a service takes 12 bytes a step at most, and 8 compressed if busy.
+
+    A service that waits more has a park for every third step.
+    """
+    load = service_load(1000, utilisation=utilisation)
+    data = write_load(load, shift=5)
+
+    assert len(data) / len(load.steps) <= 12
+    assert len(zlib.compress(data, 1)) / len(load.steps) <= packed
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tachograph.trace import Decoder, Encoder, Event, Field, FieldType, Schema
 from .vectors import ALL_TYPES, ALL_VALUES, HEADER, WORKED
 
 PACKAGE = Path(tachograph.trace.__file__).parent.parent
-OTHERS = ("metrics", "logs", "formats", "sinks", "telemetry", "_core")
+OTHERS = ("metrics", "logs", "formats", "sinks", "telemetry", "recorder")
 
 ONE = Schema("one", (Field("v", FieldType.VARINT),))
 
@@ -286,7 +286,7 @@ def test_an_event_is_not_hashable() -> None:
 
 
 def test_reading_needs_no_loop() -> None:
-    """A laptop reads a trace: nothing of asyncio, records, logs or the core is imported."""
+    """A laptop reads a trace: nothing of asyncio, records, logs or the recorder is imported."""
     program = "import sys, tachograph.trace; print(*sys.modules)"
     alone = "import sys; sys.modules['tachograph'] = type(sys)('tachograph'); "
     alone += f"sys.modules['tachograph'].__path__ = [{str(PACKAGE)!r}]; "

@@ -139,6 +139,8 @@ typedef struct {
 
 extern PyTypeObject record_type;
 PyObject *core_emitted(PyObject *module, PyObject *unused);
+PyObject *core_id_of(PyObject *module, PyObject *const *args, Py_ssize_t count); /* ids.c */
+PyObject *core_number_of(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* plan.c */
 extern PyTypeObject plan_type;

@@ -13,6 +13,10 @@ static PyMethodDef functions[] = {
      "Write what goes of a block to a descriptor, waiting some milliseconds at most."},
     {"emitted", core_emitted, METH_NOARGS, "Return how many lines went straight to a queue."},
     {"on_late", core_on_late, METH_O, "Call a function with what is done to a record too late."},
+    {"id_of", (PyCFunction)(void (*)(void))core_id_of, METH_FASTCALL,
+     "Return the id with a number in a series."},
+    {"number_of", (PyCFunction)(void (*)(void))core_number_of, METH_FASTCALL,
+     "Return the number of an id in a series, or None."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -150,14 +150,14 @@ class Facts:
         error = state.error
         outcome = "Ok" if error is None else "Error"
         note_request(
-            request_id=state.request_id,
-            record=self._record.__name__,
-            operation=None if operation is None else operation.name,
-            start_ns=started_ns,
-            duration_ns=duration_ns,
-            outcome="Cancelled" if state.disconnected else outcome,
-            status=state.status or None,
-            task_id=state.task_id,
+            state.request_id,
+            self._record.__name__,
+            None if operation is None else operation.name,
+            started_ns,
+            duration_ns,
+            "Cancelled" if state.disconnected else outcome,
+            state.status or None,
+            state.task_id,
         )
 
 

@@ -1,4 +1,8 @@
-"""From raw events to the batches of a segment: each one a stream of its own, whole or not there."""
+"""From raw events to the batches of a segment: one stream, and each batch whole or not there.
+
+A batch relies on what those before it in its segment have told: schemas, strings, stacks. One that
+was made and is not on file is the segment's last, or `restart` is called.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,12 @@ import math
 import operator
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tachograph.errors import TraceFormatError
 from tachograph.recorder.config import RecorderConfig
-from tachograph.recorder.core import chains_in, columns, core, lebs
+from tachograph.recorder.core import chains_in, columns, core
 from tachograph.recorder.events import EventKind, Recorded
 from tachograph.recorder.names import Name, Names, Places
 from tachograph.recorder.symbols import symbols
@@ -28,16 +32,24 @@ from tachograph.trace.compact import (
 )
 from tachograph.trace.encode import Encoder
 from tachograph.trace.events import EVENTS
-from tachograph.trace.requests import REQUESTS, Request, pack_requests
+from tachograph.trace.requests import REQUESTS
 from tachograph.trace.schema import Field, FieldType, Schema
 
-__all__ = ["SHIFT", "Batches", "fitting", "new_living", "put_names", "put_stack", "runtime_of"]
+__all__ = [
+    "SHIFT",
+    "Batches",
+    "fitting",
+    "new_living",
+    "put_names",
+    "put_stack",
+    "runtime_of",
+]
 
 FIRST_POOL_LANE = 16
 """From here on lanes are of threads that run jobs of executors; `loop.h` has it too."""
 
-SHIFT = 3
-"""Times are cut to 8 ns: a third of what reading the clock takes."""
+SHIFT = 5
+"""Times are cut to 32 ns: about what reading the clock takes."""
 
 _KINDS = {"callback": 0, "spawn": 1}
 _FIELDS = {
@@ -49,7 +61,6 @@ _FIELDS = {
     "map": FieldType.STRING_MAP,
 }
 _END = EVENTS["TaskTerminateEvent"]  # of tasks whose rings do not tell how they ended
-_ID = struct.Struct("=Q")
 _INT = range(-(2**63), 2**63)
 _MOST_BYTES = 512 * 1024  # of a batch of the program's own events
 _MOST_LIVING = 131_072
@@ -86,10 +97,13 @@ class Batches:
         self._told_losses: dict[str, int] = {}
         self.untold = 0
         """Living tasks that a segment's head had no room for."""
+        self._stream = Encoder()
         self._lanes: set[tuple[int, int]] = set()
         self._schemas: dict[EventKind, Schema] = {}
+        self._gone: list[int] = []  # tasks whose ends are told in events
         self._chains: set[int] = set()
         self._told: set[int] = set()  # addresses whose symbol stands in this segment
+        self._told_stacks: set[tuple[Any, ...]] = set()  # those with all of them
 
     def note(self, key: str, value: str) -> None:
         """Tell a fact in this segment's metadata."""
@@ -99,15 +113,16 @@ class Batches:
         """Return what a segment begins with: clocks, metadata, every name, the tasks that live."""
         self._lanes.clear()
         self._told.clear()
+        self._told_stacks.clear()
         self._chains.clear()
-        encoder = Encoder()
+        encoder = self._stream = Encoder()
         now = time.monotonic_ns()
         encoder.event(CLOCK, now, time.time_ns())
         entries = {**self._metadata(), "segment.prior_sealed_clean": str(clean).lower()}
         encoder.event(METADATA, now, list(entries.items()))
         put_names(encoder, now, self._names.all())
         self._put_living(encoder, now)
-        return encoder.take()
+        return encoder.cut()
 
     def _put_living(self, encoder: Encoder, now: int) -> None:
         """Tell where the tasks are from that began in earlier segments and go on."""
@@ -127,13 +142,17 @@ class Batches:
 
     def tail(self, clean: bool) -> bytes:
         """Return what a sealed segment ends with."""
-        encoder = Encoder()
+        encoder = self._stream = Encoder()  # a batch before it may be lost
         if clean:  # the rings were emptied: what ended in them is known
             self._living.keep(core.task_ids())
         entries = {"segment.sealed_clean": str(clean).lower(), **self._lost(), **self._notes}
         self._notes.clear()
         encoder.event(METADATA, time.monotonic_ns(), list(entries.items()))
-        return encoder.take()
+        return encoder.cut()
+
+    def restart(self) -> None:
+        """Rely on no batch before: one that was begun could not be made."""
+        self._stream = Encoder()
 
     def _lost(self) -> dict[str, str]:
         """Return what was lost since the segment before; of events also that none was."""
@@ -155,14 +174,14 @@ class Batches:
             sequence: How many events came before in this ring.
             raw: The events.
         """
-        encoder = Encoder()
+        encoder = self._stream
         now = time.monotonic_ns()
         self._tell_lane(encoder, now, lane, tid)
         # Asked for after the events were read, so that each name they have is among them.
         put_names(encoder, now, self._names.news())
         self._put_stacks(encoder, now, raw)
         put_blocks(encoder, lane, sequence, SHIFT, columns(raw, SHIFT))
-        return encoder.take()
+        return encoder.cut()
 
     def _tell_lane(self, encoder: Encoder, now: int, lane: int, tid: int) -> None:
         """Say whose a lane is, once a segment."""
@@ -181,65 +200,70 @@ class Batches:
                 self._chains.add(number)
                 put_stack(encoder, now, number, places, self._told)
 
-    def _put_symbols(self, encoder: Encoder, events: Iterable[Recorded]) -> None:
+    def _put_symbols(self, encoder: Encoder, event: Recorded) -> None:
         """Write what the addresses in stacks stand for that this segment has not been told."""
-        for event in events:
-            if event.kind.schema is None:
-                continue
-            for value in event.values:
-                if not isinstance(value, tuple):
+        for value in event.values:
+            if isinstance(value, tuple) and value not in self._told_stacks:
+                self._told_stacks.add(value)
+                if self._told.issuperset(value):
                     continue
                 for address in value:
                     put_symbol(encoder, address, self._told)
-
-    def _put_requests(self, encoder: Encoder, events: Sequence[Recorded]) -> int:
-        """Write the requests that ended as one block; return how many there are."""
-        rows = [Request._make(e.values) for e in events if e.kind.schema is REQUESTS]
-        for found in (rows, list(filter(_is_whole, rows))):
-            with contextlib.suppress(TraceFormatError, TypeError, ValueError, AttributeError):
-                if found:
-                    encoder.event(REQUESTS, found[0].end_ns, *pack_requests(found, lebs))
-                return len(found)
-        return 0
 
     def forget_lane(self, lane: int, tid: int) -> None:
         """Tell of a lane again if one with its number and thread id comes; this one has ended."""
         self._lanes.discard((lane, tid))
         self._living.forget_lane(lane)
 
-    def of_events(self, events: Sequence[Recorded]) -> Iterator[tuple[bytes, int]]:
-        """Yield batches of events of the program's own, with how many each holds.
+    def of_events(self, events: Sequence[Recorded], start: int = 0) -> tuple[bytes, int, int]:
+        """Return a batch of the program's own events, where the next starts, and how many it holds.
 
         An event that no batch can hold is in none.
+
+        Args:
+            events: In the order of their times.
+            start: The first that is not in a batch yet.
         """
-        encoder, count = Encoder(), 0
-        self._put_symbols(encoder, events)
-        count += self._put_requests(encoder, events)
-        for event in sorted(events, key=lambda each: each.time_ns):
-            if event.kind.schema is REQUESTS:
-                continue
-            if event.kind.schema is not None:
-                if event.kind.schema is _END:  # told after the ring that has the task's last step
-                    self._living.forget(_ID.pack(event.values[0]))
-                with contextlib.suppress(TraceFormatError):
-                    encoder.event(event.kind.schema, event.time_ns, *event.values)
-                    count += 1
-                continue
-            schema = self._schemas.get(event.kind)
+        encoder = self._stream
+        count, at = 0, start
+        while at < len(events) and len(encoder) <= _MOST_BYTES:
+            event = events[at]
+            at += 1
+            schema = event.kind.schema
+            values: Iterable[Any] = event.values
             if schema is None:
-                # Each may be absent: what a field cannot hold is left out.
-                fields = [Field(name, _FIELDS[kind], True) for name, kind, _ in event.kind.fields]
-                schema = self._schemas[event.kind] = Schema(event.kind.name, tuple(fields))
-            kinds = [kind for _, kind, _ in event.kind.fields]
-            values = map(fitting, event.values, kinds)
+                schema = self._schema_of(event.kind)
+                values = map(fitting, values, (kind for _, kind, _ in event.kind.fields))
+            else:
+                if schema is _END:
+                    self._gone.append(event.values[0])
+                self._put_symbols(encoder, event)
             with contextlib.suppress(TraceFormatError):
                 encoder.event(schema, event.time_ns, *values)
                 count += 1
-            if len(encoder) > _MOST_BYTES:
-                yield encoder.take(), count
-                count = 0
-        if count:
-            yield encoder.take(), count
+        return encoder.cut(), at, count
+
+    def events_done(self) -> None:
+        """Take note that a batch of events is settled: on file, or lost.
+
+        Their rings were emptied before, so the tasks that they tell the end of are done with.
+        """
+        if self._gone:
+            self._living.forget(struct.pack(f"={len(self._gone)}Q", *self._gone))
+            self._gone.clear()
+
+    def _schema_of(self, kind: EventKind) -> Schema:
+        schema = self._schemas.get(kind)
+        if schema is None:
+            # Each may be absent: what a field cannot hold is left out.
+            fields = [Field(name, _FIELDS[each], True) for name, each, _ in kind.fields]
+            schema = self._schemas[kind] = Schema(kind.name, tuple(fields))
+        return schema
+
+    def of_requests(self, values: tuple[Any, ...]) -> bytes:
+        """Return the batch of a block of requests."""
+        self._stream.event(REQUESTS, values[1], *values)
+        return self._stream.cut()
 
 
 def new_living() -> core.Living:
@@ -272,15 +296,6 @@ def put_symbol(encoder: Encoder, address: int, told: set[int]) -> None:
         told.add(address)
         name, file, line = symbol
         encoder.event(SYMBOL, 0, address, 0, name, 0, file, line)
-
-
-def _is_whole(request: Request) -> bool:
-    """Say whether a request can be written."""
-    try:
-        pack_requests([request], lebs)
-    except (TraceFormatError, TypeError, ValueError, AttributeError):
-        return False
-    return True
 
 
 def fitting(value: Any, kind: str) -> Any:

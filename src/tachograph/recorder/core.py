@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from tachograph._core import loop
 from tachograph.trace import delta
-from tachograph.trace.columns import lebs as _lebs
 
-__all__ = ["chains_in", "columns", "core", "is_native", "lebs"]
+__all__ = ["chains_in", "columns", "core", "is_native"]
 
 if TYPE_CHECKING:
     from tachograph._core import _loop as core
@@ -26,6 +25,3 @@ columns = delta.columns if loop is None else loop.columns
 
 chains_in = delta.chains_in if loop is None else loop.chains_in
 """Return the numbers of the chains of awaits in raw events, in ascending order."""
-
-lebs = _lebs if loop is None else loop.lebs
-"""Return numbers as a column."""

@@ -14,18 +14,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
 from tachograph._base.clock import clock
+from tachograph._base.ids import series
 from tachograph._base.ratelimit import RateLimit
 from tachograph.recorder.batches import Batches
 from tachograph.recorder.core import core
-from tachograph.recorder.events import buffer
+from tachograph.recorder.events import Recorded, buffer
 from tachograph.recorder.measure import Counts, Measure
+from tachograph.recorder.request_log import request_log
 from tachograph.recorder.segments import Segments
 from tachograph.recorder.self_metrics import Teller
 from tachograph.recorder.smoke import PROBE
@@ -34,9 +36,10 @@ __all__ = ["Drain", "DrainStatistics"]
 
 _ENOUGH = 8_192  # events of a lane that are worth a batch of their own
 _MOST = 16_384  # events of one batch: below a mebibyte, whatever is in them
+_MOST_REQUESTS = 4_096  # of one batch: a millisecond, in which nothing else has the GIL
 _FLUSH_NS = 10**9
 _QUIET_NS = 10**9
-_head = attrgetter("head")
+_head, _time_ns = attrgetter("head"), attrgetter("time_ns")
 _logger = logging.getLogger("tachograph")
 
 
@@ -72,6 +75,18 @@ class Probe:
 
     number: int
     state: str
+
+
+class Made:
+    """A batch of own events that is made when its segment has begun, once more in another one."""
+
+    def __init__(self, batches: Batches, events: Sequence[Recorded], start: int) -> None:
+        self.count, self.next = 0, len(events)
+        self._batches, self._events, self._start = batches, events, start
+
+    def __call__(self) -> bytes:
+        batch, self.next, self.count = self._batches.of_events(self._events, self._start)
+        return batch
 
 
 class Drain:
@@ -211,8 +226,11 @@ class Drain:
                     self._empty(lane, head, ended=is_over, everything=everything)
                 if everything:
                     self._write_own()
+                    self._write_requests()
                 sealed = self._segments.seal(clean=True) if seal else None
-                self._measure.end(self._of_now(), lanes=len(lanes), emptied=everything, last=last)
+                if self._measure.is_wanted:
+                    counts = self._of_now()
+                    self._measure.end(counts, lanes=len(lanes), emptied=everything, last=last)
                 return sealed
             except Exception as error:  # noqa: BLE001 -- the recorder never breaks what it records
                 self._failed(error)
@@ -270,11 +288,15 @@ class Drain:
         left = len(buffer)
         while left > 0 and (events := buffer.take(min(_MOST, left))):
             left -= len(events)
-            written = 0
+            events.sort(key=_time_ns)
+            written = start = 0
             try:
-                for batch, count in self._batches.of_events(events):
-                    if self._write(partial(bytes, batch)):
-                        written += count
+                while start < len(events):
+                    made = Made(self._batches, events, start)
+                    if self._write(made):
+                        written += made.count
+                    self._batches.events_done()
+                    start = made.next
             finally:
                 self.statistics.own_events_written += written
                 self.statistics.own_events_lost += len(events) - written
@@ -284,11 +306,23 @@ class Drain:
                 ):
                     probe.state = "written" if written == len(events) else "lost"
 
+    def _write_requests(self) -> None:
+        left = len(request_log)
+        while left > 0:
+            count = min(left, _MOST_REQUESTS)
+            left -= count
+            values = request_log.take(count, series())
+            if values is not None and self._write(partial(self._batches.of_requests, values)):
+                self.statistics.own_events_written += count
+            else:
+                self.statistics.own_events_lost += count
+
     def _write(self, make: Callable[[], bytes]) -> bool:
         """Write a batch; one that cannot be made is lost like one that cannot be written."""
         try:
             return self._segments.append(make)
         except Exception as error:  # noqa: BLE001
+            self._batches.restart()
             self._failed(error)
             return False
 

@@ -60,6 +60,11 @@ class Measure:
             *(counts.io_errors, counts.disk_full_encountered),
         )
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody is told."""
+        return self._teller.is_wanted
+
     def begin(self) -> None:
         """Take note that a turn begins."""
         self._began_ns = clock.monotonic_ns()
@@ -73,8 +78,6 @@ class Measure:
             emptied: Whether all were emptied.
             last: Whether it was the last turn.
         """
-        if not self._teller.is_wanted:
-            return
         took_ns = clock.monotonic_ns() - self._began_ns
         more = Counts(*(a - b for a, b in zip(astuple(counts), astuple(self._counts), strict=True)))
         now = self._now()

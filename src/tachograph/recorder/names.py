@@ -7,6 +7,7 @@ process leaves behind.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -196,14 +197,24 @@ def coroutine_name(coroutine: Any) -> str:
 
 def short_path(path: str) -> str:
     """Return a source file relative to the longest import root that holds it."""
-    best = ""
-    for root in sys.path:
-        prefix = f"{root or Path.cwd()}{os.sep}"
-        if path.startswith(prefix) and len(prefix) > len(best):
-            best = prefix
+    roots = _roots(tuple(sys.path), _here() if "" in sys.path else "")
+    best = max(filter(path.startswith, roots), key=len, default="")
     if best:
         return path[len(best) :]
     return Path(path).name if Path(path).is_absolute() else path
+
+
+@functools.lru_cache(maxsize=1)
+def _roots(paths: tuple[str, ...], here: str) -> tuple[str, ...]:
+    """Return the import roots as beginnings of paths; an empty one is the directory *here*."""
+    return tuple(f"{root or here}{os.sep}" for root in paths)
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 -- a text, without an object around it
+    except OSError:  # it was removed
+        return ""
 
 
 def module_of(path: str) -> str:

@@ -32,6 +32,7 @@ from tachograph.recorder.measure import Measure
 from tachograph.recorder.names import names as _names
 from tachograph.recorder.pipeline import Pipeline
 from tachograph.recorder.recover import recover_all
+from tachograph.recorder.request_log import request_log
 from tachograph.recorder.segments import Segments
 from tachograph.recorder.self_metrics import SelfMetrics, Teller
 from tachograph.recorder.smoke import SmokeCheck, SmokeTest, checks_of, say, wait_until
@@ -175,6 +176,7 @@ class Recorder:
         """Let go of everything; rings lie in memory from now on."""
         core.enable(False)
         buffer.clear()
+        request_log.clear()
         with contextlib.suppress(ValueError):  # its path was too long for the core to begin with
             core.rings("", config.ring_events)
         _names.close()
@@ -262,7 +264,7 @@ class Recorder:
             "instruments_asyncio": self._config is not None and self._config.instrument_asyncio,
             "lanes": len(core.lanes()),
             **self._drain.counts(),
-            "own_events_dropped": buffer.dropped,
+            "own_events_dropped": buffer.dropped + request_log.dropped,
             "names_unwritten": _names.unwritten,
             "tasks_living": len(_living),
             "tasks_untold": _living.untold + self._batches.untold,
@@ -353,7 +355,7 @@ class Recorder:
             "events_dropped": counts["events_dropped"],
             "hook_errors": counts["hook_errors"],
             "events_lost": self._drain.statistics.events_lost,
-            "own_events_dropped": buffer.dropped,
+            "own_events_dropped": buffer.dropped + request_log.dropped,
             "own_events_lost": self._drain.statistics.own_events_lost,
             "batches_lost": self._segments.statistics.batches_lost,
             "tasks_untold": _living.untold + self._batches.untold,
@@ -426,6 +428,7 @@ class Recorder:
         )
         core.rings("", self._config.ring_events)
         buffer.clear()
+        request_log.clear()
         _names.close()
         return False
 
@@ -439,6 +442,7 @@ class Recorder:
                 _living.keep(b"")
             self._sources.forget()
             buffer.clear()
+            request_log.clear()
             _names.close()
             self._home.forget()
             self._segments.forget()

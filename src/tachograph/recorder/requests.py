@@ -1,16 +1,13 @@
-"""What joins a wide event with the trace: one event for each request, and the ids both carry."""
+"""What joins a wide event with the trace: an entry for each request, and the ids both carry."""
 
 from __future__ import annotations
 
 from tachograph.recorder.control import current
 from tachograph.recorder.events import EventKind, buffer
+from tachograph.recorder.request_log import request_log
 from tachograph.recorder.spans import running_task_id
-from tachograph.trace.requests import REQUESTS
 
-__all__ = ["LOG", "REQUEST", "note_log", "note_request", "place"]
-
-REQUEST = EventKind.builtin(REQUESTS)
-"""A request that ended; the record of the same request id tells the rest."""
+__all__ = ["LOG", "note_log", "note_request", "place"]
 
 LOG = EventKind(
     "tacho:Log",
@@ -35,20 +32,11 @@ def place() -> tuple[int | None, str | None]:
     return running_task_id(), recorder.segment_name
 
 
-def note_request(
-    *,
-    request_id: str | None,
-    record: str,
-    operation: str | None,
-    start_ns: int,
-    duration_ns: int,
-    outcome: str | None,
-    status: int | None,
-    task_id: int | None,
-) -> None:
-    """Record that a request ended; times of the monotonic clock. Never raises."""
-    values = (request_id, record, operation, start_ns, duration_ns, outcome, status, task_id)
-    buffer.add(REQUEST, values, start_ns + duration_ns)
+note_request = request_log.add
+"""Record that a request ended: the fields of `trace.requests.Request`, times of one clock.
+
+The record of the same request id tells the rest.
+"""
 
 
 def note_log(level: str, logger: str, message: str) -> None:

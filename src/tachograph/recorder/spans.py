@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tachograph._base.clock import clock
+from tachograph.recorder.core import core
 from tachograph.recorder.events import EventKind, buffer
 
 __all__ = [
@@ -162,9 +163,11 @@ def span(name: str, /, **fields: Any) -> Span:
 
 def running_task_id() -> int | None:
     """Return the recorder's id of the task that runs here; None outside any, or if unknown."""
+    known = core.running_task()
+    if known != 0:
+        return known
+    # Not a step that was recorded: one of debug mode, or begun before the recorder.
     import asyncio  # noqa: PLC0415 -- the recorder may be imported where no loop ever runs
-
-    from tachograph.recorder.core import core  # noqa: PLC0415
 
     try:
         task = asyncio.current_task()

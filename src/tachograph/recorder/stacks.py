@@ -52,7 +52,7 @@ class Stacks:
         found = (self._with_call if with_call else self._stacks).get(stack)
         if found is None:
             numbers = array("I", self._raw.get(stack, b""))
-            found = tuple(a for n in numbers if (a := self._frames.get(n, 0)))
+            found = tuple(filter(None, map(self._frames.get, numbers)))
             if with_call:
                 called = called_at(self._places[numbers[0]]) if numbers else None
                 if called is not None and (address := self._table.native(called)):

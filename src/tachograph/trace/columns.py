@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tachograph.errors import TraceFormatError
 
-__all__ = ["LEB_BYTES", "differences", "lebs", "numbers", "put_leb"]
+__all__ = ["LEB_BYTES", "differences", "numbers", "put_leb"]
 
 LEB_BYTES = 10
 """The longest LEB: ten times seven bits hold 64."""
@@ -18,17 +16,6 @@ def put_leb(out: bytearray, value: int) -> None:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
-
-
-def lebs(values: Iterable[int]) -> bytes:
-    """Return *values*, none of them negative, as a column."""
-    out = bytearray()
-    for value in values:
-        if value > 0x7F:
-            put_leb(out, value)
-        else:
-            out.append(value)
-    return bytes(out)
 
 
 def numbers(data: bytes, what: str) -> list[int]:

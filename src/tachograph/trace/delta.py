@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 from operator import add
 from typing import cast
 
@@ -33,7 +33,7 @@ MAX_SHIFT = 20
 STEP, SPAWN, PARK, CHECKPOINT = 1, 2, 3, 4
 STEPS, PARKS, SPAWNS, CHECKPOINTS = range(4)
 _TYPES = {STEP: STEPS, PARK: PARKS, SPAWN: SPAWNS, CHECKPOINT: CHECKPOINTS}
-_WIDTHS = (7, 4, 4, 3)
+_WIDTHS = (5, 4, 3, 3)
 
 LONG_DURATION, LONG_DELAY, CALLBACK, TIMER, EAGER, CONTINUED = 1, 2, 4, 8, 16, 32
 RETURNED, RAISED, CANCELLED = 64, 128, 192
@@ -42,10 +42,9 @@ _KIND_SHIFT = 60
 _NUMBER = (1 << _KIND_SHIFT) - 1
 _MASK = 2**64 - 1
 _UNKNOWN = _MASK
-_FLAGS = (0, RETURNED, CALLBACK, CALLBACK | TIMER, CONTINUED)
-_CODES = {flags: code for code, flags in enumerate(_FLAGS)}
-_IN_FULL = 7
-_CHAINS = 6
+MOST_SHAPES = 127
+"""How many shapes a block remembers: their numbers take one byte."""
+_OF_STEP, _OF_SPAWN = 4, 3  # numbers of a shape
 
 # ---------------------------------------------------------------------- writing
 
@@ -66,7 +65,27 @@ class _Writer:
         self.count = 0
         self.base = self.time = self.queued = base
         self.task = self.group = self.cpu = self.waited = self.ready = 0
-        self.has_chains = False
+        self.shapes: list[tuple[int, ...]] = []
+        self.known: dict[tuple[int, ...], int] = {}
+        self.oldest = 0
+
+    def shape(self, *numbers: int) -> None:
+        """Write what an entry has in common with others, in the last two columns."""
+        codes, literals = self.columns[-2:]
+        code = self.known.get(numbers, 0)
+        codes.append(code)
+        if code:
+            return
+        for number in numbers:
+            put_leb(literals, number)
+        if len(self.shapes) < MOST_SHAPES:
+            self.shapes.append(numbers)
+            self.known[numbers] = len(self.shapes)
+            return
+        del self.known[self.shapes[self.oldest]]
+        self.shapes[self.oldest] = numbers
+        self.known[numbers] = self.oldest + 1
+        self.oldest = (self.oldest + 1) % MOST_SHAPES
 
     def waker(self, waker: int) -> int:
         kind, number = waker >> _KIND_SHIFT, waker & _NUMBER
@@ -86,24 +105,18 @@ class _Writer:
         self.time = t1
         kept = flags & ~(LONG_DURATION | LONG_DELAY)
         if kept & CALLBACK:
-            put_leb(c[3], _zigzag(task, self.group))
-            self.group = task
+            which, self.group = _zigzag(task, self.group), task
         else:
-            put_leb(c[3], _zigzag(task, self.task))
-            self.task = task
+            which, self.task = _zigzag(task, self.task), task
+        by = 0
         if not kept & CONTINUED:
             queued = (start - min(start, _span(delay, flags, LONG_DELAY))) >> shift
             put_leb(c[2], _zigzag(queued, self.queued))
             self.queued = queued
-            put_leb(c[4], self.waker(waker))
-        code = _CODES.get(kept, _IN_FULL)
-        put_leb(c[5], _zigzag(queue, max(0, self.ready - 1)) << 3 | code)
+            by = self.waker(waker)
+        state = _zigzag(queue, max(0, self.ready - 1)) << 8 | kept
         self.ready = queue
-        if code == _IN_FULL:
-            put_leb(c[5], kept)
-        if not kept & (CONTINUED | CALLBACK):
-            put_leb(c[_CHAINS], chain)
-            self.has_chains = self.has_chains or chain != 0
+        self.shape(which, by, state, 0 if kept & (CONTINUED | CALLBACK) else chain)
 
     def park(self, shift: int, event: tuple[int, ...]) -> None:
         start, _, _, duration, delay, _, _, flags, queue = event
@@ -122,10 +135,10 @@ class _Writer:
         c = self.columns
         t0 = start >> shift
         put_leb(c[0], _zigzag(t0, self.time))
-        put_leb(c[1], _zigzag(task, self.task))
+        which = _zigzag(task, self.task)
         self.time, self.task = t0, task
-        put_leb(c[2], self.waker(waker))
-        put_leb(c[3], name << 2 | (flags & EAGER and 1) | (flags & CONTINUED and 2))
+        what = name << 2 | (flags & EAGER and 1) | (flags & CONTINUED and 2)
+        self.shape(which, self.waker(waker), what)
 
     def checkpoint(self, shift: int, event: tuple[int, ...]) -> None:
         start, cpu, waited = event[:3]
@@ -159,9 +172,6 @@ def columns(raw: bytes, shift: int) -> tuple[tuple[int | bytes, ...], ...]:
             writer = writers[which] = _Writer(_WIDTHS[which], event[0] >> shift)
         writer.count += 1
         puts[which](writer, shift, event)
-    steps = writers[STEPS]
-    if steps is not None and not steps.has_chains:  # not known of any
-        steps.columns[_CHAINS].clear()
     return tuple(
         (0, 0, *(b"",) * width) if w is None else (w.count, w.base, *map(bytes, w.columns))
         for w, width in zip(writers, _WIDTHS, strict=True)
@@ -219,87 +229,84 @@ def _steps(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], 
     gaps = _count(differences(data[0], "the starts of steps"), count, "the starts of steps")
     spans = _count(numbers(data[1], "the durations of steps"), count, "the durations of steps")
     queued = differences(data[2], "the wakes of steps")
-    ids = _count(differences(data[3], "the tasks of steps"), count, "the tasks of steps")
-    codes = numbers(data[4], "the wakers of steps")
-    states = numbers(data[5], "the states of steps")
+    shapes = _shapes(data[3], data[4], count, _OF_STEP)
     begins = list(map(add, accumulate(map(add, gaps, spans), initial=base), gaps))
     next_queued = accumulate(queued, initial=base)
     next(next_queued)
-    columns = _walk(begins, ids, next_queued, iter(codes), iter(states))
-    if len(codes) != len(queued) or next(next_queued, None) is not None:
-        raise TraceFormatError("Expected a wake of each step that was queued, got others.")
-    delays, *others = columns
+    delays, *others = _walk(begins, shapes, next_queued)
+    if next(next_queued, None) is not None:
+        raise TraceFormatError("Expected a wake of each step that was queued, got more.")
     if begins and min(begins) < 0:
         raise _below_zero()
     if shift:
         begins = [begin << shift for begin in begins]
         spans = [span << shift for span in spans]
         delays = [delay if delay == UNKNOWN else delay << shift for delay in delays]
-    return begins, spans, delays, *others, _chains(data, others[-1])
+    return begins, spans, delays, *others
 
 
-def _chains(data: tuple[bytes, ...], flags: list[int]) -> list[int]:
-    """Return the numbers of where tasks waited; 0 where that is not known."""
-    if len(data) <= _CHAINS or not data[_CHAINS]:
-        return [0] * len(flags)
-    found = iter(numbers(data[_CHAINS], "the awaits of steps"))
-    try:
-        chains = [0 if kinds & (CONTINUED | CALLBACK) else next(found) for kinds in flags]
-    except StopIteration:
-        raise TraceFormatError("Expected a number for each step in a block, got less.") from None
-    if next(found, None) is not None:
-        raise TraceFormatError("Expected a number for each step in a block, got more.")
-    return chains
+def _shapes(codes: bytes, literals: bytes, count: int, width: int) -> list[tuple[int, ...]]:
+    """Return the numbers of each entry's shape, *width* of them."""
+    values = iter(numbers(literals, "the shapes of a block"))
+    table: list[tuple[int, ...]] = []
+    found = []
+    oldest = 0
+    for code in _count(numbers(codes, "the shapes of a block"), count, "the shapes of a block"):
+        if code:
+            if code > len(table):
+                raise TraceFormatError(f"Expected one of {len(table)} shapes, got number {code}.")
+            found.append(table[code - 1])
+            continue
+        shape = tuple(islice(values, width))
+        if len(shape) != width:
+            raise TraceFormatError(f"Expected {width} numbers for each shape of a block, got less.")
+        found.append(shape)
+        if len(table) < MOST_SHAPES:
+            table.append(shape)
+        else:
+            table[oldest] = shape
+            oldest = (oldest + 1) % MOST_SHAPES
+    if next(values, None) is not None:
+        raise TraceFormatError(f"Expected {width} numbers for each shape of a block, got more.")
+    return found
+
+
+def _signed(code: int) -> int:
+    return code >> 1 ^ -(code & 1)
 
 
 def _walk(
-    begins: list[int],
-    ids: list[int],
-    queued: Iterator[int],
-    codes: Iterator[int],
-    states: Iterator[int],
+    begins: list[int], shapes: list[tuple[int, ...]], queued: Iterator[int]
 ) -> tuple[list[int], ...]:
-    """Return delays in units, tasks, wakers, queues and flags."""
-    delays: list[int] = []
-    tasks: list[int] = []
-    wakers: list[int] = []
-    queues: list[int] = []
-    kinds: list[int] = []
+    """Return delays in units, tasks, wakers, queues, flags and chains of awaits."""
+    found: tuple[list[int], ...] = ([], [], [], [], [], [])
+    delays, tasks, wakers, queues, kinds, chains = found
     task = group = ready = 0
-    try:
-        for begin, difference in zip(begins, ids, strict=True):
-            state = next(states)
-            value = state >> 3
-            ready = (ready - 1 if ready else 0) + (value >> 1 ^ -(value & 1))
-            state &= 7
-            flags = next(states) if state == _IN_FULL else _FLAGS[state]
-            if flags & CALLBACK:
-                group += difference
-                tasks.append(group)
-            else:
-                task += difference
-                tasks.append(task)
-            queues.append(ready)
-            kinds.append(flags)
-            if flags & CONTINUED:
-                delays.append(UNKNOWN)
-                wakers.append(0)
-                continue
-            delay = begin - next(queued)
-            code = next(codes)
-            if (task | group | ready | delay) < 0:
-                raise _below_zero()
+    for begin, (which, code, state, chain) in zip(begins, shapes, strict=True):
+        flags = state & 0xFF
+        ready = (ready - 1 if ready else 0) + _signed(state >> 8)
+        if flags & CALLBACK:
+            group += _signed(which)
+        else:
+            task += _signed(which)
+        tasks.append(group if flags & CALLBACK else task)
+        queues.append(ready)
+        kinds.append(flags)
+        chains.append(0 if flags & (CONTINUED | CALLBACK) else chain)
+        if flags & CONTINUED:
+            delays.append(UNKNOWN)
+            wakers.append(0)
+            delay = 0
+        else:
+            moment = next(queued, None)
+            if moment is None:
+                raise TraceFormatError("Expected a wake of each step that was queued, got less.")
+            delay = begin - moment
             wakers.append(_waker(code, task, group) if code else 0)
             delays.append(UNKNOWN if flags & EAGER or not (delay or code) else delay)
-    except StopIteration:
-        raise TraceFormatError("Expected a number for each step in a block, got less.") from None
-    except IndexError:
-        raise TraceFormatError("Expected a state of 0 to 4 or 7 in a block of steps.") from None
-    if (task | group | ready) < 0:
-        raise _below_zero()
-    if next(states, None) is not None:
-        raise TraceFormatError("Expected a number for each step in a block, got more.")
-    return delays, tasks, wakers, queues, kinds
+        if (task | group | ready | delay) < 0:
+            raise _below_zero()
+    return found
 
 
 def _waker(code: int, task: int, group: int) -> int:
@@ -338,15 +345,16 @@ def _parks(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], 
 
 def _spawns(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], ...]:
     times = _sums(data[0], base, count, "the times of spawns")
-    tasks = _sums(data[1], 0, count, "the tasks of spawns")
-    codes = _count(numbers(data[2], "the wakers of spawns"), count, "the wakers of spawns")
-    names = _count(numbers(data[3], "the names of spawns"), count, "the names of spawns")
+    shapes = _shapes(data[1], data[2], count, _OF_SPAWN)
+    tasks = list(accumulate(_signed(which) for which, _, _ in shapes))
+    if tasks and min(tasks) < 0:
+        raise _below_zero()
     return (
         [time << shift for time in times],
         tasks,
-        [_waker(code, task, 0) for code, task in zip(codes, tasks, strict=True)],
-        [name >> 2 for name in names],
-        [(EAGER if name & 1 else 0) | (CONTINUED if name & 2 else 0) for name in names],
+        [_waker(code, task, 0) for (_, code, _), task in zip(shapes, tasks, strict=True)],
+        [what >> 2 for _, _, what in shapes],
+        [(EAGER if what & 1 else 0) | (CONTINUED if what & 2 else 0) for _, _, what in shapes],
     )
 
 

@@ -8,10 +8,12 @@ joined with `cat`. The same calls make the same bytes.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tachograph._core import loop
 from tachograph.errors import TraceFormatError
 from tachograph.trace.columns import put_leb
 from tachograph.trace.schema import (
@@ -32,6 +34,7 @@ U32 = struct.Struct("<I").pack
 U64 = struct.Struct("<Q").pack
 I64 = struct.Struct("<q").pack
 F64 = struct.Struct("<d").pack
+_SCHEMA, _EVENT = bytes([FrameTag.SCHEMA]), bytes([FrameTag.EVENT])
 MAX_DELTA = 0xFF_FFFF  # nanoseconds that the three bytes of an event hold
 MAX_U16 = 0xFFFF
 MAX_U64 = (1 << 64) - 1
@@ -74,6 +77,15 @@ class Encoder:
         self._begin()
         return batch
 
+    def cut(self) -> bytes:
+        """Return what was written since the last cut; the stream goes on.
+
+        The pieces are one stream: a reader needs all of those before.
+        """
+        piece = bytes(self._out)
+        self._out.clear()
+        return piece
+
     def restart(self) -> None:
         """Write a header: a new stream within the same batch of bytes."""
         self._begin()
@@ -97,15 +109,7 @@ class Encoder:
             raise TraceFormatError(
                 f"Expected at most {MAX_U16} schemas and fields, got more at `{schema.name}`."
             )
-        frame = bytearray([FrameTag.SCHEMA])
-        frame += U16(type_id)
-        frame += _name(schema.name)
-        frame.append(schema.timestamp)
-        frame += U16(len(schema.fields))
-        for f in schema.fields:
-            frame += _name(f.name)
-            frame.append(f.byte)
-        self._out += frame
+        self._out += _SCHEMA + U16(type_id) + _definition(schema)
         self._schemas[schema] = type_id
         return type_id
 
@@ -160,20 +164,29 @@ class Encoder:
             raise TraceFormatError(
                 f"Expected {len(schema.fields)} values for `{schema.name}`, got {len(values)}."
             )
-        frame = bytearray([FrameTag.EVENT])
-        frame += U16(self.schema(schema))
-        body = bytearray()
-        for f, value in zip(schema.fields, values, strict=True):
-            self._field(body, schema, f, value)
+        type_id = self.schema(schema)
+        body = self._body(schema, values)
         if schema.timestamp:
-            frame += self._delta(schema, timestamp_ns)
+            delta = self._delta(schema, timestamp_ns)
         elif timestamp_ns is not None:
             raise TraceFormatError(
                 f"Expected no timestamp for `{schema.name}`, which has none, got {timestamp_ns}."
             )
-        self._out += frame
-        self._out += body
+        else:
+            delta = b""
+        self._out += _EVENT + U16(type_id) + delta + body
         self._events += 1
+
+    def _body(self, schema: Schema, values: tuple[Any, ...]) -> bytes:
+        # The native writer leaves to this one whatever is not simple, errors above all.
+        if loop is not None and (self._strings or not self._reserve_empty):
+            body = loop.fields(self._out, schema.kinds, values, self._strings, self._stacks)
+            if body is not None:
+                return body
+        out = bytearray()
+        for f, value in zip(schema.fields, values, strict=True):
+            self._field(out, schema, f, value)
+        return bytes(out)
 
     def _delta(self, schema: Schema, timestamp_ns: int | None) -> bytes:
         if timestamp_ns is None or not 0 <= timestamp_ns <= MAX_U64:
@@ -212,6 +225,18 @@ class Encoder:
             kind = _infer(value)
         body.append(kind)
         WRITERS[kind](self, body, value)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _definition(schema: Schema) -> bytes:
+    """Return what defines a schema, behind its type id."""
+    out = bytearray(_name(schema.name))
+    out.append(schema.timestamp)
+    out += U16(len(schema.fields))
+    for f in schema.fields:
+        out += _name(f.name)
+        out.append(f.byte)
+    return bytes(out)
 
 
 def _name(text: str) -> bytes:

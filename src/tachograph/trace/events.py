@@ -65,12 +65,12 @@ tacho:ImportTime: worker_id V, task_id V, duration_ns V, module PS, callchain PK
 tacho:PythonGauges: gc_gen0 V, gc_gen1 V, gc_gen2 V, threads V, tasks V, ready_queue V, executor_queue V, rss_bytes V, open_files V?, load_1m F?
 tacho:Cgroup: version U8, memory_limit V?, memory_used V?, cpu_limit F?, periods V?, throttled_periods V?, throttled_ns V?
 tacho:Process: kind PS, value V
-tacho:Steps: lane V, sequence V, shift U8, count V, base V, starts X, durations X, queued X, tasks X, wakers X, states X, awaits X
+tacho:Steps: lane V, sequence V, shift U8, count V, base V, starts X, durations X, queued X, shapes X, literals X
 tacho:Parks: lane V, sequence V, shift U8, count V, base V, starts X, waits X, locks X, files X
-tacho:Spawns: lane V, sequence V, shift U8, count V, base V, times X, tasks X, wakers X, names X
+tacho:Spawns: lane V, sequence V, shift U8, count V, base V, times X, shapes X, literals X
 tacho:Checkpoints: lane V, sequence V, shift U8, count V, base V, times X, cpu X, waited X
-tacho:Living: lane V, shift U8, count V, base V, times X, tasks X, wakers X, names X
-tacho:Requests: count V, base V, ids X, ends X, durations X, tasks X, records X, operations X, outcomes X, statuses X, texts X
+tacho:Living: lane V, shift U8, count V, base V, times X, shapes X, literals X
+tacho:Requests: count V, base V, series X, ids X, ends X, durations X, tasks X, shapes X, table X, texts X
 tacho:Name: kind U8, number V, text PS
 tacho:Stack: number V, frames PK
 tacho:Lane: lane V, tid V, loop PS

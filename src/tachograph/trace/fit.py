@@ -32,9 +32,6 @@ _OURS = frozenset(
 )
 """Events to which later versions may add fields behind those that we know."""
 
-_FIRST_FORM = {"tacho:Steps": 11}
-"""How many fields the first version of an event had, where ours has more."""
-
 
 def fits(schema: Schema) -> bool:
     """Return whether a built-in event can be read by its name.
@@ -44,9 +41,8 @@ def fits(schema: Schema) -> bool:
     """
     ours = EVENTS[schema.name]
     if schema.name in _OURS:
-        least = _FIRST_FORM.get(schema.name, len(ours.fields))
         shared = zip(schema.fields, ours.fields, strict=False)
-        return len(schema.fields) >= least and all(a == b for a, b in shared)
+        return len(schema.fields) >= len(ours.fields) and all(a == b for a, b in shared)
     fields = {f.name: f for f in schema.fields}
     return MANDATORY[schema.name] <= fields.keys() and all(
         fields[f.name].type in _ALIKE.get(f.type, (f.type,))

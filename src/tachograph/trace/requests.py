@@ -1,18 +1,18 @@
 """Requests as blocks: one event with many, a column for each fact about them.
 
-A request costs its id, which nothing makes smaller, and ten bytes or so. `docs/format.md` draws the
-columns of `tacho:Requests`; readers see a `tacho:Request` event for each.
+A request costs ten bytes or so, and 16 more for an id that the process has not made itself.
+`docs/format.md` draws the columns of `tacho:Requests`; readers see a `tacho:Request` for each.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from operator import sub
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from tachograph._base.ids import SERIES_BYTES, id_of, number_of
 from tachograph.errors import TraceFormatError
-from tachograph.trace.columns import differences, lebs, numbers
+from tachograph.trace.columns import numbers, put_leb
 from tachograph.trace.events import EVENTS
 from tachograph.trace.schema import Event, Field, FieldType, Schema
 
@@ -38,6 +38,7 @@ REQUEST = Schema(
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UUID_BYTES = 16
+_NO_ID, _UUID_ID, _OF_SERIES, _TEXT_ID = range(4)
 _TOP = 1 << 63
 
 
@@ -59,60 +60,67 @@ class Request(NamedTuple):
         return self.start_ns + self.duration_ns
 
 
-def pack_requests(
-    requests: Sequence[Request], put: Callable[[Iterable[int]], bytes] = lebs
-) -> tuple[Any, ...]:
+def pack_requests(requests: Sequence[Request], series: bytes = b"") -> tuple[Any, ...]:
     """Return the values of a `tacho:Requests`.
 
     Args:
         requests: At least one.
-        put: Writes a column of numbers; for a native one.
+        series: Of the ids that the process makes; empty for none.
     """
-    ids, records, operations, starts, spans, outcomes, statuses, tasks = zip(*requests, strict=True)
     texts: dict[str, int] = {}
-
-    def number(text: str | None) -> int:
-        return 0 if text is None else texts.setdefault(text, len(texts) + 1)
-
-    ends = list(map(sum, zip(starts, spans, strict=True)))
-    base = ends[0]
-    known = [1 if task is None else task + 2 for task in tasks]
-    columns = (
-        _ids(ids),
-        put(map(_zigzag, map(sub, ends, [base, *ends]))),
-        put(spans),
-        put(map(_zigzag, map(sub, known, [0, *known]))),
-        put(map(number, records)),
-        put(map(number, operations)),
-        put(map(number, outcomes)),
-        put(0 if status is None else status + 1 for status in statuses),
-    )
-    return len(requests), base, *columns, _texts(texts)
+    shapes: dict[tuple[Any, ...], int] = {}
+    ids, table = bytearray(), bytearray()
+    columns = ends, spans, tasks, kinds = [bytearray() for _ in range(4)]
+    base = end = requests[0].end_ns
+    task = last = 0
+    for request in requests:
+        kind, last = _put_id(ids, request.request_id, series, last)
+        shape = (request.record, request.operation, request.outcome, request.status, kind)
+        number = shapes.get(shape)
+        if number is None:
+            number = shapes[shape] = len(shapes)
+            for text in shape[:3]:
+                put_leb(table, 0 if text is None else texts.setdefault(text, len(texts) + 1))
+            put_leb(table, 0 if request.status is None else request.status + 1)
+            put_leb(table, kind)
+        known = 1 if request.task_id is None else request.task_id + 2
+        put_leb(ends, _zigzag(request.end_ns - end))
+        put_leb(spans, request.duration_ns)
+        put_leb(tasks, _zigzag(known - task))
+        put_leb(kinds, number)
+        end, task = request.end_ns, known
+    return len(requests), base, series, *map(bytes, (ids, *columns, table)), _texts(texts)
 
 
 def _zigzag(difference: int) -> int:
     return difference << 1 if difference >= 0 else ~(difference << 1)
 
 
-def _ids(ids: Iterable[str | None]) -> bytes:
-    out = bytearray()
-    for text in ids:
-        if text is None:
-            out.append(0)
-        elif _UUID.fullmatch(text):
-            out.append(1)
-            out += bytes.fromhex(text.replace("-", ""))
-        else:
-            raw = text.encode(errors="replace")
-            out += lebs((len(raw) + 2,)) + raw
-    return bytes(out)
+def _put_id(out: bytearray, text: str | None, series: bytes, last: int) -> tuple[int, int]:
+    """Write an id; return what kind it is, and the number of the last one of the series."""
+    if text is None:
+        return _NO_ID, last
+    if not _UUID.fullmatch(text):
+        _put_text(out, text)
+        return _TEXT_ID, last
+    number = number_of(series, text) if series else None
+    if number is None:
+        out += bytes.fromhex(text.replace("-", ""))
+        return _UUID_ID, last
+    put_leb(out, _zigzag(number - last))
+    return _OF_SERIES, number
+
+
+def _put_text(out: bytearray, text: str) -> None:
+    raw = text.encode(errors="replace")
+    put_leb(out, len(raw))
+    out += raw
 
 
 def _texts(texts: Iterable[str]) -> bytes:
     out = bytearray()
     for text in texts:
-        raw = text.encode(errors="replace")
-        out += lebs((len(raw),)) + raw
+        _put_text(out, text)
     return bytes(out)
 
 
@@ -122,40 +130,50 @@ def unpack_requests(event: Event) -> list[Request]:
     Raises:
         TraceFormatError: The columns do not fit each other.
     """
-    count, base, ids, *columns, texts = event.values[: len(REQUESTS.fields)]
-    ends, spans, tasks, *others = columns
-    if not 0 < count <= len(ids):  # each has a byte there: no size is made that was only declared
-        raise TraceFormatError(
-            f"Expected {count} requests in a block, got {len(ids)} bytes of ids."
-        )
-    words: list[str | None] = [None, *_read_texts(texts)]
-    try:
-        records, operations, outcomes = (
-            [words[n] for n in numbers(column, "the texts of requests")] for column in others[:3]
-        )
-    except IndexError:
-        raise TraceFormatError("Expected the number of a text in a block of requests.") from None
-    statuses = [n - 1 if n else None for n in numbers(others[3], "the statuses of requests")]
-    known = _sums(0, differences(tasks, "the tasks of requests"))
-    moments = _sums(base, differences(ends, "the ends of requests"))
-    lengths = numbers(spans, "the durations of requests")
-    rows = (
-        _read_ids(ids),
-        records,
-        operations,
-        list(map(sub, moments, lengths)),
-        lengths,
-        outcomes,
-        statuses,
-        [n - 2 if n > 1 else None for n in known],
-    )
-    if {count} != set(map(len, rows)) or len(moments) != len(lengths):
+    count, base, series, ids, *columns, table, texts = event.values[: len(REQUESTS.fields)]
+    if len(series) not in (0, SERIES_BYTES):
+        raise TraceFormatError(f"Expected a series of 16 bytes, got {len(series)}.")
+    ends, spans, tasks, kinds = (numbers(column, "a block of requests") for column in columns)
+    if not {count} == {len(ends), len(spans), len(tasks), len(kinds)} or not count:
         raise TraceFormatError(f"Expected {count} entries in each column of a block of requests.")
-    found = list(map(Request._make, zip(*rows, strict=True)))
+    shapes = _read_shapes(table, [None, *_read_texts(texts)])
+    try:
+        whats = [shapes[kind] for kind in kinds]
+    except IndexError:
+        raise TraceFormatError("Expected the number of a shape in a block of requests.") from None
+    known = _sums(0, map(_signed, tasks))
+    moments = _sums(base, map(_signed, ends))
+    texts_of_ids = _read_ids(ids, [what[4] for what in whats], series)
+    rows = zip(texts_of_ids, whats, moments, spans, known, strict=True)
+    found = [
+        Request(text, a, b, end - span, span, c, status, task - 2 if task > 1 else None)
+        for text, (a, b, c, status, _), end, span, task in rows
+    ]
     if not all(0 <= r.start_ns < _TOP and r.duration_ns < _TOP for r in found):
         raise TraceFormatError("Expected times from 0 to 2^63 - 1 in a block of requests.")
     if not all(0 <= (r.task_id or 0) < _TOP and (r.status or 0) < _TOP for r in found):
         raise TraceFormatError("Expected numbers from 0 to 2^63 - 1 in a block of requests.")
+    return found
+
+
+def _signed(code: int) -> int:
+    return code >> 1 ^ -(code & 1)
+
+
+def _read_shapes(table: bytes, words: list[str | None]) -> list[tuple[Any, ...]]:
+    """Return record, operation, outcome, status and kind of id of each shape."""
+    values = iter(numbers(table, "the shapes of requests"))
+    try:
+        found = [
+            (words[a], words[b], words[c], status - 1 if status else None, kind)
+            for a, b, c, status, kind in zip(*[values] * 5, strict=True)
+        ]
+    except IndexError:
+        raise TraceFormatError("Expected the number of a text in a block of requests.") from None
+    except ValueError:
+        raise TraceFormatError("Expected five numbers for each shape of requests.") from None
+    if not all(shape[4] in (_NO_ID, _UUID_ID, _OF_SERIES, _TEXT_ID) for shape in found):
+        raise TraceFormatError("Expected a kind of id from 0 to 3 in a block of requests.")
     return found
 
 
@@ -187,18 +205,28 @@ def _read_texts(data: bytes) -> list[str]:
     return found
 
 
-def _read_ids(data: bytes) -> list[str | None]:
+def _read_ids(data: bytes, kinds: Iterable[int], series: bytes) -> list[str | None]:
     found: list[str | None] = []
-    at = 0
-    while at < len(data):
-        kind, at = _take(data, at)
-        if kind == 0:
-            found.append(None)
-            continue
-        length = _UUID_BYTES if kind == 1 else kind - 2
-        text = _text(data, at, length) if kind != 1 else _uuid(data[at : at + length])
-        found.append(text)
-        at += length
+    at = last = 0
+    for kind in kinds:
+        match kind:
+            case 0:
+                found.append(None)
+            case 1:
+                found.append(_uuid(data[at : at + _UUID_BYTES]))
+                at += _UUID_BYTES
+            case 2:
+                code, at = _take(data, at)
+                last += _signed(code)
+                if not series or not 0 <= last < _TOP:
+                    raise TraceFormatError("Expected the number of an id in a series, got none.")
+                found.append(id_of(series, last))
+            case _:
+                length, at = _take(data, at)
+                found.append(_text(data, at, length))
+                at += length
+    if at != len(data):
+        raise TraceFormatError("Expected no more ids than requests in a block.")
     return found
 
 

@@ -101,6 +101,19 @@ class Schema:
     fields: tuple[Field, ...]
     timestamp: bool = True
 
+    def __hash__(self) -> int:
+        """Return the hash of all three, worked out once."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.fields, self.timestamp))
+
+    @cached_property
+    def kinds(self) -> bytes:
+        """The type bytes of the fields."""
+        return bytes(f.byte for f in self.fields)
+
     @cached_property
     def index(self) -> Mapping[str, int]:
         """The place of each field by its name; the last one of equal names."""

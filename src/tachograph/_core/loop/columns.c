@@ -6,8 +6,8 @@
 #include "loop.h"
 
 enum { STEPS, PARKS, SPAWNS, CHECKPOINTS, BLOCKS };
-enum { MOST_COLUMNS = 7, CHAINS = 6 };
-static const int columns_of[BLOCKS] = {7, 4, 4, 3};
+enum { MOST_COLUMNS = 5, MOST_SHAPES = 127, MOST_NUMBERS = 4 };
+static const int columns_of[BLOCKS] = {5, 4, 3, 3};
 static const uint8_t type_of[BLOCKS] = {STEP, PARK, SPAWN, CHECKPOINT};
 
 typedef struct {
@@ -18,7 +18,10 @@ typedef struct {
     Column columns[MOST_COLUMNS];
     uint64_t count, base;
     uint64_t time, queued, task, group, cpu, waited, ready; /* of the entry before */
-    int has_chains;
+    /* What entries have in common, as far as it is remembered. */
+    uint32_t hashes[MOST_SHAPES + 1];
+    uint64_t shapes[MOST_SHAPES][MOST_NUMBERS];
+    int known, oldest;
 } Block;
 
 static inline void put(Column *column, uint64_t value)
@@ -57,22 +60,38 @@ static uint64_t waker_code(Block *block, uint64_t waker)
     }
 }
 
-/* What a step's state is written as: a code of three bits, or 7 and the flags in full. */
-static int state_code(uint8_t flags)
+/* The number of a shape from 1, 0 if it is not remembered. */
+static int shape_code(const Block *block, uint32_t hash, const uint64_t *numbers, int width)
 {
-    switch (flags) {
-    case 0:
-        return 0;
-    case RETURNED:
-        return 1;
-    case CALLBACK:
-        return 2;
-    case CALLBACK | TIMER:
-        return 3;
-    case CONTINUED:
-        return 4;
-    default:
-        return 7;
+    for (int i = 0; i < block->known; i++)
+        if (block->hashes[i] == hash &&
+            memcmp(block->shapes[i], numbers, (size_t)width * sizeof *numbers) == 0)
+            return i + 1;
+    return 0;
+}
+
+/* Write what an entry has in common with others, in the two columns from `codes` on. */
+static void put_shape(Block *block, Column *codes, const uint64_t *numbers, int width)
+{
+    uint64_t mixed = 0;
+    for (int i = 0; i < width; i++)
+        mixed = (mixed ^ numbers[i]) * 0x9E3779B97F4A7C15u;
+    uint32_t hash = (uint32_t)(mixed >> 32);
+    int code = shape_code(block, hash, numbers, width);
+    put(&codes[0], (uint64_t)code);
+    if (code != 0)
+        return;
+    int slot = block->known;
+    if (slot < MOST_SHAPES)
+        block->known++;
+    else {
+        slot = block->oldest;
+        block->oldest = (block->oldest + 1) % MOST_SHAPES;
+    }
+    block->hashes[slot] = hash;
+    for (int i = 0; i < width; i++) {
+        put(&codes[1], numbers[i]);
+        block->shapes[slot][i] = numbers[i];
     }
 }
 
@@ -85,26 +104,21 @@ static void put_step(Block *block, const Event *event, int shift)
     put(&block->columns[1], t1 - t0);
     block->time = t1;
     uint64_t *before = flags & CALLBACK ? &block->group : &block->task;
-    put(&block->columns[3], zigzag(event->task, *before));
+    uint64_t which = zigzag(event->task, *before), by = 0;
     *before = event->task;
     if (!(flags & CONTINUED)) {
         uint64_t delay = span_ns(event->delay, event->flags, LONG_DELAY);
         uint64_t queued = (event->t0 - (delay > event->t0 ? event->t0 : delay)) >> shift;
         put(&block->columns[2], zigzag(queued, block->queued));
         block->queued = queued;
-        put(&block->columns[4], waker_code(block, event->waker));
+        by = waker_code(block, event->waker);
     }
     /* The queue is most often one shorter than it was for the step before. */
-    int code = state_code(flags);
     uint64_t expected = block->ready > 0 ? block->ready - 1 : 0;
-    put(&block->columns[5], zigzag(event->queue, expected) << 3 | (uint64_t)code);
+    uint64_t state = zigzag(event->queue, expected) << 8 | flags;
     block->ready = event->queue;
-    if (code == 7)
-        put(&block->columns[5], flags);
-    if (!(flags & (CONTINUED | CALLBACK))) {
-        put(&block->columns[CHAINS], event->name);
-        block->has_chains |= event->name != 0;
-    }
+    uint64_t chain = flags & (CONTINUED | CALLBACK) ? 0 : event->name;
+    put_shape(block, &block->columns[3], (uint64_t[]){which, by, state, chain}, 4);
 }
 
 static void put_park(Block *block, const Event *event, int shift)
@@ -124,12 +138,12 @@ static void put_spawn(Block *block, const Event *event, int shift)
 {
     uint64_t t0 = event->t0 >> shift;
     put(&block->columns[0], zigzag(t0, block->time));
-    put(&block->columns[1], zigzag(event->task, block->task));
+    uint64_t which = zigzag(event->task, block->task);
     block->time = t0;
     block->task = event->task;
-    put(&block->columns[2], waker_code(block, event->waker));
-    put(&block->columns[3], (uint64_t)event->name << 2 | (event->flags & EAGER ? 1 : 0) |
-                                (event->flags & CONTINUED ? 2 : 0));
+    uint64_t what = (uint64_t)event->name << 2 | (event->flags & EAGER ? 1 : 0) |
+                    (event->flags & CONTINUED ? 2 : 0);
+    put_shape(block, &block->columns[1], (uint64_t[]){which, waker_code(block, event->waker), what}, 3);
 }
 
 static void put_checkpoint(Block *block, const Event *event, int shift)
@@ -159,15 +173,13 @@ static void encode(const Event *events, size_t count, int shift, Block *blocks)
                 put_event[which](block, &events[i], shift);
                 break;
             }
-    if (!blocks[STEPS].has_chains) /* not known of any */
-        blocks[STEPS].columns[CHAINS].at = blocks[STEPS].columns[CHAINS].start;
 }
 
-/* The bytes that a block's columns need at most: a number takes up to ten, two in the last one. */
+/* The bytes that a block's columns need at most: a number takes up to ten, and four literals. */
 static int make_room(Block *block, int which, size_t count)
 {
     for (int i = 0; i < columns_of[which]; i++) {
-        block->columns[i].start = block->columns[i].at = PyMem_RawMalloc(count * 12 + 1);
+        block->columns[i].start = block->columns[i].at = PyMem_RawMalloc(count * 10 * (i + 1 == columns_of[which] ? MOST_NUMBERS : 1) + 1);
         if (block->columns[i].start == NULL)
             return 0;
     }
@@ -257,31 +269,5 @@ PyObject *loop_chains_in(PyObject *module, PyObject *raw)
             Py_CLEAR(found);
         Py_XDECREF(item);
     }
-    return found;
-}
-
-PyObject *loop_lebs(PyObject *module, PyObject *values)
-{
-    PyObject *list = PySequence_Tuple(values);
-    if (list == NULL)
-        return NULL;
-    Py_ssize_t count = PyTuple_GET_SIZE(list);
-    PyObject *found = PyBytes_FromStringAndSize(NULL, count * 10);
-    if (found != NULL) {
-        Column column = {(uint8_t *)PyBytes_AS_STRING(found), (uint8_t *)PyBytes_AS_STRING(found)};
-        for (Py_ssize_t i = 0; i < count; i++) {
-            unsigned long long value = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(list, i));
-            if (value == (unsigned long long)-1 && PyErr_Occurred()) {
-                if (PyErr_ExceptionMatches(PyExc_OverflowError))
-                    PyErr_SetString(PyExc_ValueError, "lebs: expected numbers from 0 to 2^64 - 1");
-                Py_CLEAR(found);
-                break;
-            }
-            put(&column, value);
-        }
-        if (found != NULL)
-            _PyBytes_Resize(&found, column.at - column.start);
-    }
-    Py_DECREF(list);
     return found;
 }

@@ -174,7 +174,7 @@ static inline int is_waker(const Lane *lane, const PyObject *loop)
 }
 PyObject *loop_lanes(PyObject *module, PyObject *unused);
 PyObject *loop_columns(PyObject *module, PyObject *args); /* columns.c */
-PyObject *loop_lebs(PyObject *module, PyObject *values);
+PyObject *loop_fields(PyObject *module, PyObject *const *args, Py_ssize_t count); /* fields.c */
 PyObject *loop_rings(PyObject *module, PyObject *args);
 PyObject *loop_lane_counts(PyObject *module, PyObject *unused);
 PyObject *loop_set_clock(PyObject *module, PyObject *ns);
@@ -263,6 +263,7 @@ int coro_is_new(PyObject *coro);
 /* A task's coroutine, borrowed; NULL if it has none any more or hides it. */
 PyObject *coro_of(PyObject *task);
 PyObject *loop_task_id(PyObject *module, PyObject *task);
+PyObject *loop_running_task(PyObject *module, PyObject *unused);
 PyObject *loop_task_ids(PyObject *module, PyObject *unused);
 PyObject *loop_adopt(PyObject *module, PyObject *task);
 PyObject *loop_table_sizes(PyObject *module, PyObject *unused);
@@ -372,6 +373,8 @@ PyObject *loop_spawn_job(PyObject *module, PyObject *function);
 PyObject *loop_take_jobs(PyObject *module, PyObject *unused);
 PyObject *loop_job_counts(PyObject *module, PyObject *unused);
 void jobs_forget(void);
+
+extern PyTypeObject requests_type; /* requests.c */
 
 extern PyTypeObject listener_type; /* listen.c */
 PyObject *loop_listener(PyObject *module, PyObject *args);

@@ -167,6 +167,8 @@ static PyMethodDef functions[] = {
     {"name_counts", loop_name_counts, METH_NOARGS, "Return how full the tables of names are."},
     {"table_sizes", loop_table_sizes, METH_NOARGS, "Return how full the table of tasks is."},
     {"task_id", loop_task_id, METH_O, "Return the id of a task, or None."},
+    {"running_task", loop_running_task, METH_NOARGS,
+     "Return the id of the task whose step this is; None in another step, 0 if not known."},
     {"task_ids", loop_task_ids, METH_NOARGS, "Return the ids of known tasks, 64 bits each."},
     {"adopt", loop_adopt, METH_O, "Return the id of a task; it gets one if it has none."},
     {"note_ends", loop_note_ends, METH_O, "Tell of tasks that end badly, or None: do not."},
@@ -181,10 +183,11 @@ static PyMethodDef functions[] = {
     {"wrappers", loop_wrappers, METH_O, "Return the hooks of a loop that wraps what it is given."},
     {"find_libuv", loop_find_libuv, METH_VARARGS, "Look for libuv in a loop's extension."},
     {"columns", loop_columns, METH_VARARGS, "Return the columns of the compact profile."},
+    {"fields", (PyCFunction)(void (*)(void))loop_fields, METH_FASTCALL,
+     "Return the fields of an event as bytes; None for what is not simple."},
     {"chains", loop_chains, METH_O, "Note where tasks wait, or not."},
     {"chain_of", loop_chain_of, METH_O, "Return the number of a coroutine's chain, and its end."},
     {"chains_in", loop_chains_in, METH_O, "Return the numbers of chains in raw events."},
-    {"lebs", loop_lebs, METH_O, "Return numbers as a column."},
     {"chain_counts", loop_chain_counts, METH_NOARGS, "Return how full the table of chains is."},
     {"watch", loop_watch, METH_VARARGS, "Look at all threads, so often, and at steps so old."},
     {"unwatch", loop_unwatch, METH_NOARGS, "Look no more."},
@@ -232,7 +235,8 @@ PyMODINIT_FUNC PyInit__loop(void)
         PyType_Ready(&wrapped_type) < 0 || PyType_Ready(&turns_type) < 0 ||
         PyType_Ready(&living_type) < 0 ||
         PyType_Ready(&job_type) < 0 || PyType_Ready(&pool_type) < 0 ||
-        PyType_Ready(&listener_type) < 0 ||
+        PyType_Ready(&listener_type) < 0 || PyType_Ready(&requests_type) < 0 ||
+        PyModule_AddObjectRef(made, "RequestLog", (PyObject *)&requests_type) < 0 ||
         PyModule_AddObjectRef(made, "Pool", (PyObject *)&pool_type) < 0 ||
         PyModule_AddObjectRef(made, "Living", (PyObject *)&living_type) < 0 ||
         PyModule_AddObjectRef(made, "Lane", (PyObject *)&lane_type) < 0 ||

@@ -48,9 +48,7 @@ static void read_codes(StackTable *table, const Place *places, int depth, Code *
         codes[i].file = NULL;
     }
     while (done < depth) {
-        ssize_t got = process_vm_readv(getpid(), here + done, (unsigned long)(depth - done),
-                                       there + done, (unsigned long)(depth - done), 0);
-        int whole = got < 0 ? 0 : (int)(got / (ssize_t)CODE_HEAD);
+        int whole = (int)(peek_all(there + done, here + done, depth - done) / CODE_HEAD);
         for (int i = done; i < done + whole; i++)
             codes[i] = code_in_copy(copies[i]);
         done += whole + 1; /* the one behind could not be read */

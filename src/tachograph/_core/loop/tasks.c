@@ -318,6 +318,16 @@ PyObject *loop_task_id(PyObject *module, PyObject *task)
     return PyLong_FromUnsignedLongLong(id);
 }
 
+PyObject *loop_running_task(PyObject *module, PyObject *unused)
+{
+    const Lane *lane = this_lane;
+    if (lane == NULL || lane->open.task == 0 || lane->number >= FIRST_POOL_LANE || !aio.enabled)
+        return PyLong_FromLong(0);
+    if (lane->open.flags & CALLBACK)
+        Py_RETURN_NONE;
+    return PyLong_FromUnsignedLongLong(lane->open.task);
+}
+
 PyObject *loop_task_ids(PyObject *module, PyObject *unused)
 {
     PyObject *found = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(used * sizeof(uint64_t)));

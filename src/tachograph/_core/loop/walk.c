@@ -2,6 +2,8 @@
 
 #include "watch.h"
 
+#include <sys/uio.h>
+
 /* Frames of functions lie one behind the other in a chunk of the thread's own: read at once. */
 typedef struct {
     const char *from;
@@ -11,13 +13,45 @@ typedef struct {
 
 #define FRAME_HEAD offsetof(Frame, localsplus)
 
-static int read_frame(const Window *window, const Frame *at, Frame *to)
+/* Those of coroutines lie somewhere: what was read in one go where they lay before. */
+typedef struct {
+    int count;
+    const void *at[MOST_GUESSES];
+    _Alignas(16) char copy[MOST_GUESSES][FRAME_HEAD];
+} Guessed;
+
+/* Read a thread's state, and frames where they may lie; -1 if there is no state. */
+static int read_state(const PyThreadState *at, const Guess *guess, PyThreadState *state, Guessed *to)
+{
+    struct iovec from[1 + MOST_GUESSES] = {{(void *)at, sizeof *state}};
+    struct iovec here[1 + MOST_GUESSES] = {{state, sizeof *state}};
+    for (int i = 0; i < guess->count; i++) {
+        to->at[i] = guess->at[i];
+        from[1 + i] = (struct iovec){(void *)guess->at[i], FRAME_HEAD};
+        here[1 + i] = (struct iovec){to->copy[i], FRAME_HEAD};
+    }
+    size_t read = peek_all(from, here, 1 + guess->count);
+    if (read < sizeof *state)
+        return -1;
+    to->count = (int)((read - sizeof *state) / FRAME_HEAD);
+    return 0;
+}
+
+static int read_frame(const Window *window, const Guessed *guessed, Guess *next, const Frame *at,
+                      Frame *to)
 {
     const char *from = (const char *)at;
     if (from >= window->from && from + FRAME_HEAD <= window->from + window->bytes) {
         memcpy(to, window->copy + (from - window->from), FRAME_HEAD);
         return 0;
     }
+    if (next->count < MOST_GUESSES)
+        next->at[next->count++] = at;
+    for (int i = 0; i < guessed->count; i++)
+        if (guessed->at[i] == at) {
+            memcpy(to, guessed->copy[i], FRAME_HEAD);
+            return 0;
+        }
     return peek(at, to, FRAME_HEAD);
 }
 
@@ -60,11 +94,13 @@ static int place_in(const Frame *frame, const void *code)
     return place < 0 || place > INT_MAX ? 0 : (int)place;
 }
 
-int walk_thread(StackTable *table, const PyThreadState *at, Place *places, int most)
+int walk_thread(StackTable *table, const PyThreadState *at, Guess *guess, Place *places, int most)
 {
     PyThreadState state;
-    if (peek(at, &state, sizeof state) < 0)
+    Guessed guessed;
+    if (read_state(at, guess, &state, &guessed) < 0)
         return -1;
+    guess->count = 0;
     const Frame *next = innermost_of(&state);
     Window window = {NULL, 0, {0}};
     const char *chunk = (const char *)state.datastack_chunk, *top = (const char *)state.datastack_top;
@@ -78,8 +114,9 @@ int walk_thread(StackTable *table, const PyThreadState *at, Place *places, int m
     int depth = 0;
     for (int guard = 0; next != NULL && depth < most && guard < 4 * MOST_DEPTH; guard++) {
         Frame frame;
-        if ((uintptr_t)next & 7 || read_frame(&window, next, &frame) < 0) {
+        if ((uintptr_t)next & 7 || read_frame(&window, &guessed, guess, next, &frame) < 0) {
             table->counts.frames_torn++;
+            guess->count = 0; /* the last one leads nowhere */
             break;
         }
         const void *code = code_in(&frame);

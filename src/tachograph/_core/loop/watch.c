@@ -34,6 +34,7 @@ typedef struct {
     uint64_t cpu_ns;
     uint64_t step_t0, due_ns; /* the step that is too old, and when to look at it again */
     uint16_t sequence, seen;
+    Guess guess;
 } Thread;
 
 static struct {
@@ -191,11 +192,11 @@ static Seen step_of(const Thread *thread)
 
 /* A thread's stack, and whether the step went on meanwhile that it belongs to. It is not taken again
    then: that would be from the beginning of the next step, more often than its share. */
-static uint32_t stack_in_step(const Thread *thread, Seen *step, uint8_t *flags)
+static uint32_t stack_in_step(Thread *thread, Seen *step, uint8_t *flags)
 {
     Place places[MOST_DEPTH];
     *step = step_of(thread);
-    int depth = walk_thread(&table, thread->state, places, MOST_DEPTH);
+    int depth = walk_thread(&table, thread->state, &thread->guess, places, MOST_DEPTH);
     Seen now = step_of(thread);
     *flags = now.task == step->task && now.t0 == step->t0 ? 0 : SAMPLE_UNSURE;
     watch.unreadable += depth < 0;
@@ -203,7 +204,7 @@ static uint32_t stack_in_step(const Thread *thread, Seen *step, uint8_t *flags)
 }
 
 /* The thread that has the GIL; NULL if it is free. */
-static const Thread *holder(void)
+static Thread *holder(void)
 {
 #if PY_VERSION_HEX < 0x030C0000
     const PyThreadState *state = _PyThreadState_UncheckedGet();
@@ -224,11 +225,11 @@ static const Thread *holder(void)
 /* Somebody waits for the GIL: what does the one who has it? */
 static void look_at_holder(const Thread *waiting, uint64_t since, Seen step, uint64_t now)
 {
-    const Thread *has = holder();
+    Thread *has = holder();
     if (has == NULL || has == waiting)
         return;
     Place places[MOST_DEPTH];
-    int depth = walk_thread(&table, has->state, places, MOST_DEPTH);
+    int depth = walk_thread(&table, has->state, &has->guess, places, MOST_DEPTH);
     Sample sample = {.t0 = now,
                      .tid = has->tid,
                      .task = step.task,

@@ -28,7 +28,14 @@ from tachograph._core.loop_pure.jobs import (
     spawn_job,
     take_jobs,
 )
-from tachograph._core.loop_pure.lane import EVENT_BYTES, Lane, here, state
+from tachograph._core.loop_pure.lane import (
+    CALLBACK,
+    EVENT_BYTES,
+    Lane,
+    here,
+    lane_if_any,
+    state,
+)
 from tachograph._core.loop_pure.living import Living
 from tachograph._core.loop_pure.pauses import collected, gil_wait, pauses, pauses_dropped
 
@@ -59,6 +66,7 @@ __all__ = [
     "pauses",
     "pauses_dropped",
     "rings",
+    "running_task",
     "set_clock",
     "spawn_job",
     "table_sizes",
@@ -143,6 +151,15 @@ def table_sizes() -> dict[str, int]:
 def task_id(task: Any) -> int | None:
     """Return the id of a task, or None."""
     return state.tasks.get(id(task))
+
+
+def running_task() -> int | None:
+    """Return the id of the task whose step this is; None in another step, 0 if not known."""
+    lane = lane_if_any()
+    if lane is None or lane.is_for_jobs:
+        return 0
+    task, _, flags = lane.open_step
+    return None if flags & CALLBACK else task
 
 
 def task_ids() -> bytes:

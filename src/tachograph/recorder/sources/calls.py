@@ -18,6 +18,7 @@ from tachograph.recorder.core import core, is_native
 from tachograph.recorder.events import EventKind, buffer
 from tachograph.recorder.sources.builtins import Builtin, known
 from tachograph.recorder.sources.config import SourcesConfig
+from tachograph.recorder.sources.turns import Imports
 from tachograph.recorder.sources.unavailable import Unavailable
 from tachograph.recorder.symbols import symbols
 from tachograph.trace.events import EVENTS
@@ -52,6 +53,8 @@ class Calls:
         """Those that are not, each with the reason."""
         self._config = config
         self._later: dict[str, list[Builtin]] = {}
+        self._imports = Imports()
+        self._some_begin = False  # modules that are being imported at the last look
         self._importlib: ModuleType | None = None
         self._importer: Callable[..., Any] | None = None
         self._stock_import: Callable[..., Any] | None = None
@@ -95,6 +98,7 @@ class Calls:
                     self.wrapped += 1
                 else:
                     self.missing[f"{builtin.owner}.{builtin.attribute}"] = problem
+        self._some_begin = any(name in sys.modules for name in self._later)
 
     def _wrap_imports(self) -> None:
         importlib = sys.modules.get("_frozen_importlib")
@@ -132,7 +136,8 @@ class Calls:
 
     def turn(self, now_ns: int) -> None:
         """Make events of what was noted, and time what has been loaded since the last turn."""
-        self._wrap_loaded()
+        if self._imports.changed() or self._some_begin:
+            self._wrap_loaded()
         self._emit_all()
 
     def _emit_all(self) -> None:

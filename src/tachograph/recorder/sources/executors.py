@@ -22,6 +22,7 @@ from tachograph.recorder.events import EventKind, buffer
 from tachograph.recorder.names import names
 from tachograph.recorder.patches import put, take_back
 from tachograph.recorder.sources.config import SourcesConfig
+from tachograph.recorder.sources.turns import Imports
 from tachograph.trace.events import EVENTS
 from tachograph.trace.model import JOB_PREFIX, Outcome
 
@@ -55,6 +56,7 @@ class Executors:
     def __init__(self) -> None:
         self._told: dict[str, tuple[int, int]] = {}
         self._last: dict[str, int] = {}
+        self._imports = Imports()
 
     @classmethod
     def wanted(cls, config: SourcesConfig) -> Executors | None:
@@ -95,7 +97,8 @@ class Executors:
 
     def turn(self, now_ns: int) -> None:
         """Emit the jobs that no lane tells, and how busy pools are where that has changed."""
-        self._look_for_others()
+        if self._imports.changed():
+            self._look_for_others()
         for number, tid, pool, name, queue_ns, run_ns, ended_ns, outcome in core.take_jobs():
             function = _function(name)
             buffer.add(JOB, (number, tid, pool, function, queue_ns, run_ns, outcome), ended_ns)

@@ -22,6 +22,7 @@ from tachograph.recorder.events import EventKind, buffer
 from tachograph.recorder.names import clean, coroutine_name, module_of, short_path
 from tachograph.recorder.patches import put, take_back
 from tachograph.recorder.sources.config import SourcesConfig
+from tachograph.recorder.sources.turns import Imports
 from tachograph.trace.events import EVENTS
 
 __all__ = ["Hygiene"]
@@ -58,6 +59,7 @@ class Hygiene:
         # The ids of tasks that have ended by the addresses of those, which have one no more.
         self._ended: dict[int, int] = {}
         self._places: dict[tuple[types.CodeType, int], str] = {}
+        self._imports = Imports()
 
     @classmethod
     def wanted(cls, config: SourcesConfig) -> Hygiene | None:
@@ -99,7 +101,8 @@ class Hygiene:
 
     def turn(self, now_ns: int) -> None:
         """Emit the exceptions that have had time to be asked for."""
-        self._look_for_uvloop()
+        if self._imports.changed():
+            self._look_for_uvloop()
         self._tell(now_ns - _SETTLED_NS)
 
     def _tell(self, until_ns: int) -> None:

@@ -1,7 +1,8 @@
 """What the process uses of the machine, and what its container allows it.
 
-All of it is read on the drain's thread. What is dear to read, such as the number of open files
-where the system does not say it, is read so rarely that it takes a hundredth of the time at most.
+All of it is read on the drain's thread: the CPU's use at every interval, the gauges of Python and
+of the container once a second at most. What is dear to read, such as the number of open files
+where the system does not say it, is read so rarely that it takes a hundredth of the time.
 """
 
 from __future__ import annotations
@@ -101,9 +102,9 @@ class Process:
         self._due_ns = next_due(now_ns, self._interval_ns)
         began = clock.monotonic_ns()
         self._usage(now_ns)
-        self._gauges(now_ns)
         if now_ns >= self._slow_due_ns:
             self._slow_due_ns = next_due(now_ns, _SLOWLY_NS)
+            self._gauges(now_ns)
             self._of_container(now_ns)
         self._turns += 1
         self._spent_ns += clock.monotonic_ns() - began

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from tachograph._base.ratelimit import RateLimit
@@ -117,7 +116,10 @@ class Sources:
         """Let each source emit what it has. Never raises."""
         with self._lock:
             for source in self._running:
-                self._contained(partial(source.turn, now_ns), source.name)
+                try:
+                    source.turn(now_ns)
+                except Exception as error:  # noqa: BLE001 -- as in `_contained`
+                    self._failed(error, source.name)
 
     def stop(self) -> None:
         """End each. Never raises."""
@@ -157,7 +159,10 @@ class Sources:
         try:
             return call()
         except Exception as error:  # noqa: BLE001 -- the recorder outlives each of its sources
-            self.failures += 1
-            if self._says.allow():
-                _logger.warning("The recorder's source %s failed: %r", name, error)
+            self._failed(error, name)
             return None
+
+    def _failed(self, error: Exception, name: str) -> None:
+        self.failures += 1
+        if self._says.allow():
+            _logger.warning("The recorder's source %s failed: %r", name, error)
