@@ -35,7 +35,12 @@ from tachograph.metrics import (
     timer,
     timestamp,
 )
-from tachograph.telemetry import TelemetryConfig, TelemetryGuard, init_telemetry
+from tachograph.telemetry import (
+    RecorderMetricsConfig,
+    TelemetryConfig,
+    TelemetryGuard,
+    init_telemetry,
+)
 
 if TYPE_CHECKING:
     from tachograph import asgi
@@ -50,6 +55,7 @@ __all__ = [
     "Outcome",
     "ProcessMetrics",
     "Quantity",
+    "RecorderMetricsConfig",
     "RuntimeConfig",
     "RuntimeMetrics",
     "Sampling",

@@ -34,14 +34,15 @@ from tachograph.formats.pretty import Pretty
 from tachograph.metrics.bridge import LoopWatch, RuntimeConfig
 from tachograph.metrics.record import emit_open_records, problems_of_classes
 from tachograph.sinks import Period, QueueSink, Retention, RollingFile, StreamTarget, Target
-from tachograph.telemetry_config import TelemetryConfig
+from tachograph.telemetry_config import RecorderMetricsConfig, TelemetryConfig
 
 if TYPE_CHECKING:
     import asyncio
 
     from tachograph.metrics.runtime import RuntimeBridge
+    from tachograph.recorder_metrics import RecorderRecords
 
-__all__ = ["TelemetryConfig", "TelemetryGuard", "init_telemetry"]
+__all__ = ["RecorderMetricsConfig", "TelemetryConfig", "TelemetryGuard", "init_telemetry"]
 
 _MIB = 2**20
 _LOG_RETENTION = Retention(max_files=48, max_bytes=256 * _MIB)
@@ -163,14 +164,15 @@ class _Telemetry:
 
 
 class _Recording:
-    """The flight recorder, and the lines of the log in it."""
+    """The flight recorder, the lines of the log in it, and the records of what it does."""
 
     def __init__(self, config: TelemetryConfig) -> None:
         # Imported when it is wanted: it needs asyncio, and most jobs do without.
         from tachograph.recorder.control import recorder_or_disabled  # noqa: PLC0415
         from tachograph.recorder.log_events import LogEvents  # noqa: PLC0415
 
-        self._recorder = recorder_or_disabled(config.recorder)
+        self._records = _records(config.recorder_metrics)
+        self._recorder = recorder_or_disabled(config.recorder, on_metrics=self._records)
         self._log_events = LogEvents(config.service.replace("-", "_"))
         logging.getLogger().addHandler(self._log_events)
 
@@ -179,7 +181,10 @@ class _Recording:
 
     def close(self, timeout: float) -> bool:
         logging.getLogger().removeHandler(self._log_events)
-        return self._recorder.close(timeout)
+        in_time = self._recorder.close(timeout)
+        if self._records is not None:
+            self._records.close()
+        return in_time
 
 
 class TelemetryGuard:
@@ -287,6 +292,14 @@ def _bridge(config: RuntimeConfig | None) -> RuntimeBridge | None:
     from tachograph.metrics.runtime import RuntimeBridge  # noqa: PLC0415
 
     return RuntimeBridge(config)
+
+
+def _records(config: RecorderMetricsConfig | None) -> RecorderRecords | None:
+    if config is None:
+        return None
+    from tachograph.recorder_metrics import RecorderRecords  # noqa: PLC0415 -- when it is wanted
+
+    return RecorderRecords(config.interval, config.rename)
 
 
 class _Budget:

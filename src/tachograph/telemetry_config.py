@@ -11,14 +11,34 @@ from tachograph import logs, metrics
 from tachograph._base.env import collected, read_bool, read_text
 from tachograph.errors import ConfigError
 from tachograph.formats.cloudwatch import EmfConfig
-from tachograph.metrics.bridge import RuntimeConfig, runtime_from_env
+from tachograph.metrics.bridge import RuntimeConfig, own_from_env, problems_of, runtime_from_env
 
 if TYPE_CHECKING:
     from tachograph.recorder.config import RecorderConfig
 
-__all__ = ["TelemetryConfig"]
+__all__ = ["RecorderMetricsConfig", "TelemetryConfig"]
 
 _FORMATS = ("flat", "nested", "emf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderMetricsConfig:
+    """How the flight recorder's own work is told, as `TelemetryConfig.recorder_metrics`.
+
+    Attributes:
+        interval: Seconds between two records of a kind; what happened in between is summed up.
+        rename: The style of the records' names: `preserve`, `PascalCase` and so on.
+
+    Raises:
+        ConfigError: A value is invalid; the message lists every problem.
+    """
+
+    interval: float = 60.0
+    rename: str = "preserve"
+
+    def __post_init__(self) -> None:
+        if problems := problems_of(self.interval, self.rename):
+            raise ConfigError("\n".join(problems))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +60,8 @@ class TelemetryConfig:
             not at all.
         recorder: What the flight recorder of the event loop does; None for not at all. One that
             cannot start is told in the log, and the service starts without it.
+        recorder_metrics: How often records tell what the recorder does, if it runs; None for not at
+            all.
         per_process: Put the process id into file names, for several processes in one directory that
             are read apart. Without it they share the files, line by line.
         announce_schema: On a stream, a line with a class's units before its first record; beside
@@ -61,6 +83,7 @@ class TelemetryConfig:
     destinations: Sequence[metrics.Destination] = ()
     runtime: RuntimeConfig | None = None
     recorder: RecorderConfig | None = None
+    recorder_metrics: RecorderMetricsConfig | None = None
     per_process: bool = False
     announce_schema: bool = False
     pretty: bool | None = None
@@ -91,10 +114,10 @@ class TelemetryConfig:
 
         Reads `SERVICE_NAME`, `TELEMETRY_DIR`, `LOG_FILTER`, `METRICS_FORMAT`,
         `TELEMETRY_PER_PROCESS`, `METRICS_SAMPLE_RATE` (errors are kept), `RUNTIME_METRICS` (on or
-        off) with `RUNTIME_METRICS_INTERVAL` and `RUNTIME_METRICS_RENAME`, `TACHO_ENABLED` with the
-        other `TACHO_*` variables of the recorder, and for EMF
-        `METRICS_NAMESPACE` (several by commas), `METRICS_DIMENSIONS` (names by commas, sets by
-        semicolons: `Operation,Status;Operation;`, where the empty set is no dimensions) and
+        off) with `RUNTIME_METRICS_INTERVAL` and `RUNTIME_METRICS_RENAME`, `RECORDER_METRICS` (on or
+        off) with the same two, `TACHO_ENABLED` with the other `TACHO_*` variables of the recorder,
+        and for EMF `METRICS_NAMESPACE` (several by commas), `METRICS_DIMENSIONS` (names by commas,
+        sets by semicolons: `Operation,Status;Operation;`, where the empty set is no dimensions) and
         `METRICS_LOG_GROUP`.
 
         Args:
@@ -124,6 +147,11 @@ class TelemetryConfig:
         if "runtime" not in settings:
             with collected(problems):
                 found["runtime"] = runtime_from_env(environ)
+        if "recorder_metrics" not in settings:
+            with collected(problems):
+                found["recorder_metrics"] = own_from_env(
+                    "RECORDER_METRICS", RecorderMetricsConfig, environ
+                )
         with collected(problems):
             per_process = read_bool("TELEMETRY_PER_PROCESS", environ)
             if per_process is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from tests.recorder.calls import Log
 
 from tachograph.recorder import control, recording
+from tachograph.recorder.core import is_native
 from tachograph.recorder.events import EventBuffer, buffer
 from tachograph.testing import FakeClock
 
@@ -19,6 +22,22 @@ def waiting() -> Iterator[EventBuffer]:
     buffer.is_open = True
     yield buffer
     buffer.clear()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """What runs a program, on each kind of loop."""
+    if request.param == "asyncio":
+        return asyncio.run
+    if not is_native:
+        pytest.skip("uvloop needs the native core")
+    uvloop = pytest.importorskip("uvloop")
+
+    def run(coroutine: Any) -> Any:  # as asyncio.run() does: uvloop's own puts a task around it
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(coroutine)
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tachograph.recorder.batches import Batches, fitting
+from tachograph.recorder.batches import Batches, fitting, new_living
 from tachograph.recorder.config import RecorderConfig
 from tachograph.recorder.events import EventKind, Recorded
 from tachograph.recorder.names import Names
 from tachograph.trace.decode import Decoder
+from tachograph.trace.events import EVENTS
 from tachograph.trace.schema import HEADER, Event
 
 STEP = struct.pack("=QQQIIIBBH", 8_000, 1_024, 0, 80, 16, 0, 1, 0, 0)
@@ -228,3 +229,18 @@ def test_a_lane_is_told_with_its_loops_name() -> None:
     lane: Any = read(batches.of_lane(3, 7, 0, STEP))[0]
 
     assert (3, 7, "io") == lane.values
+
+
+def test_a_task_whose_end_an_event_tells_lives_until_that_is_settled() -> None:
+    """The batch may be made once more in another segment, whose head must have the task, too."""
+    living = new_living()
+    living.add(0, b"".join(struct.pack("=QQQIIIBBH", 8, n, 0, 0, 0, 1, 2, 0, 0) for n in (5, 6)))
+    batches = Batches(RecorderConfig(), dict, Names(), living)
+    end = EventKind.builtin(EVENTS["TaskTerminateEvent"])
+    for _ in range(2):
+        batches.of_events([Recorded(end, 1_000, (5, 3))])
+        assert 2 == len(living)
+    batches.events_done()
+    assert 1 == len(living)
+    batches.events_done()
+    assert 1 == len(living)

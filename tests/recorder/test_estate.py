@@ -12,7 +12,7 @@ from tests.recorder.reading import names_in
 from tests.recorder.test_recording import start
 
 from tachograph import recorder
-from tachograph.recorder.estate import keep_within, service_of
+from tachograph.recorder.estate import Estate, service_of
 from tachograph.recorder.home import Home
 from tachograph.recorder.recover import recover_all
 from tachograph.trace import Encoder
@@ -44,7 +44,9 @@ def left(parent: Path) -> set[str]:
 
 def keep(parent: Path, most: int, recovered: frozenset[Path] = frozenset()) -> int:
     """Keep the budget; return how many segments went."""
-    return keep_within(parent, parent / "none", "orders", most, recovered).segments_evicted
+    estate = Estate(parent, parent / "none", "orders", most, recovered)
+    estate.keep()
+    return estate.segments_evicted
 
 
 def test_the_oldest_go_first_across_directories(tmp_path: Path) -> None:

@@ -68,6 +68,20 @@ def test_a_task_lives_from_its_spawn_to_its_last_step(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_task_that_is_known_to_be_gone_is_forgotten_at_once(kind: Any) -> None:
+    """Also one that was missed before; unknown ones are no matter."""
+    living = kind(10)
+    living.forget(ids(1))
+    living.add(0, spawn(1) + spawn(2) + spawn(3))
+    living.keep(ids(2, 3))
+    living.forget(ids(1, 7, 0, 3))
+    assert {0: [2]} == tasks(living)
+    living.add(0, spawn(1))
+    living.keep(ids(2))
+    assert {0: [1, 2]} == tasks(living)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_number_of_tasks_is_bounded(kind: Any) -> None:
     """Those that find no room are counted; there is room again when one has ended."""
     living = kind(2)
@@ -101,6 +115,7 @@ def test_a_task_whose_end_was_lost_is_forgotten(kind: Any) -> None:
             st.tuples(st.just("spawn"), st.integers(0, 3), st.integers(1, 90)),
             st.tuples(st.just("end"), st.integers(0, 3), st.integers(1, 90)),
             st.tuples(st.just("forget"), st.integers(0, 3), st.just(0)),
+            st.tuples(st.just("gone"), st.just(0), st.integers(1, 90)),
             st.tuples(st.just("keep"), st.just(0), st.integers(1, 8)),
         ),
         max_size=300,
@@ -124,6 +139,8 @@ def test_natively_as_in_python(actions: list[tuple[str, int, int]], most: int) -
                 living.add(lane, step(chosen, RETURNED))
             elif what == "forget":
                 living.forget_lane(lane)
+            elif what == "gone":
+                living.forget(ids(chosen, value))
             else:
                 living.keep(ids(*begun[::value]))
         assert both[0].spawns() == both[1].spawns()

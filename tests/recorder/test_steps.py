@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 import threading
 from typing import Any
 
@@ -18,7 +17,6 @@ from tests.recorder.programs import (
     CALLBACK,
     CANCELLED,
     CONTINUED,
-    EAGER,
     NUMBER,
     RAISED,
     RETURNED,
@@ -210,70 +208,6 @@ def test_locks_events_and_timeouts_are_wakes_like_any() -> None:
     assert ("contender", "holder") in found
     assert ("_on_timeout", "timer") in found
     assert ("main", "_on_timeout") in found
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
-def test_eager_tasks_are_steps_within_their_creators() -> None:
-    """A task that runs at once has a spawn and a step; its creator's step is cut around it."""
-
-    async def quick(clock: Clock) -> None:
-        clock.advance(10)
-
-    async def slow(clock: Clock) -> None:
-        clock.advance(100)
-        await asyncio.sleep(0)
-        clock.advance(200)
-
-    async def main(clock: Clock) -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
-        clock.advance(1)
-        await asyncio.create_task(quick(clock))
-        clock.advance(2)
-        task = asyncio.create_task(slow(clock))
-        clock.advance(3)
-        await task
-
-    events = record(main, Clock())
-
-    found = [
-        (what(events, s.task), s.duration, bool(s.flags & EAGER), bool(s.flags & CONTINUED))
-        for s in steps(events)
-        if not s.flags & CALLBACK
-    ]
-    assert found[:7] == [
-        ("main", 1, False, False),
-        ("quick", 10, True, False),
-        ("main", 2, False, True),
-        ("slow", 100, True, False),
-        ("main", 3, False, True),
-        ("slow", 200, False, False),
-        ("main", 0, False, False),
-    ]
-    spawns = [what(events, e.task) for e in events if e.type == SPAWN and e.flags & EAGER]
-    assert spawns[:2] == ["quick", "slow"]
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
-def test_a_hundred_eager_tasks_are_a_hundred_spawns_and_steps() -> None:
-    """Tasks that finish at once are all there, and none is kept."""
-
-    async def quick() -> None:
-        pass
-
-    async def main() -> None:
-        factory = asyncio.eager_task_factory  # type: ignore[attr-defined]
-        asyncio.get_running_loop().set_task_factory(factory)
-        for _ in range(100):
-            asyncio.get_running_loop().create_task(quick())
-
-    known = core.table_sizes()["tasks_known"]
-    events = record(main)
-
-    quick_steps = [s for s in steps(events) if what(events, s.task) == "quick"]
-    assert len(quick_steps) == 100
-    assert all(s.outcome == RETURNED and s.flags & EAGER for s in quick_steps)
-    assert core.table_sizes()["tasks_known"] == known
 
 
 def test_a_loop_within_a_step_cuts_it() -> None:

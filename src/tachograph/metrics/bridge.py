@@ -6,18 +6,27 @@ Cheap to import: what measures is loaded when telemetry starts with it (`runtime
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from tachograph._base.env import read_bool, read_text
 from tachograph.errors import ConfigError
 from tachograph.metrics.names import STYLES
 
-__all__ = ["LoopWatch", "RuntimeConfig", "runs", "runtime_from_env", "watch_running_loop"]
+__all__ = [
+    "LoopWatch",
+    "RuntimeConfig",
+    "own_from_env",
+    "problems_of",
+    "runs",
+    "runtime_from_env",
+    "watch_running_loop",
+]
 
 _MIN_INTERVAL_S = 0.1
+_Config = TypeVar("_Config")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +48,7 @@ class RuntimeConfig:
     max_tasks: int = 2_000
 
     def __post_init__(self) -> None:
-        problems = []
-        if not self.interval >= _MIN_INTERVAL_S:
-            problems.append(
-                f"interval: expected {_MIN_INTERVAL_S} seconds or more, got {self.interval!r}."
-            )
-        if self.rename not in STYLES:
-            expected = ", ".join(STYLES)
-            problems.append(f"rename: expected one of {expected}, got {self.rename!r}.")
+        problems = problems_of(self.interval, self.rename)
         if self.max_tasks < 0:
             problems.append(f"max_tasks: expected 0 or more, got {self.max_tasks!r}.")
         if problems:
@@ -59,25 +61,51 @@ def runtime_from_env(environ: Mapping[str, str] | None) -> RuntimeConfig | None:
     Raises:
         ConfigError: One of them has an invalid value, the bridge on or off.
     """
+    return own_from_env("RUNTIME_METRICS", RuntimeConfig, environ)
+
+
+def own_from_env(
+    variable: str, config: Callable[..., _Config], environ: Mapping[str, str] | None
+) -> _Config | None:
+    """Return the settings of records that telemetry makes of its own accord; None for off.
+
+    Args:
+        variable: Turns them on; with `_INTERVAL` and `_RENAME` behind it has the settings.
+        config: Makes the settings.
+        environ: Read instead of the process's environment.
+
+    Raises:
+        ConfigError: A variable has an invalid value, on or off.
+    """
     try:
-        enabled = read_bool("RUNTIME_METRICS", environ)
+        enabled = read_bool(variable, environ)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     settings: dict[str, Any] = {}
-    if interval := read_text("RUNTIME_METRICS_INTERVAL", environ):
+    if interval := read_text(f"{variable}_INTERVAL", environ):
         try:
             settings["interval"] = float(interval)
         except ValueError:
-            msg = f"RUNTIME_METRICS_INTERVAL: expected seconds, got {interval!r}."
+            msg = f"{variable}_INTERVAL: expected seconds, got {interval!r}."
             raise ConfigError(msg) from None
-    if rename := read_text("RUNTIME_METRICS_RENAME", environ):
+    if rename := read_text(f"{variable}_RENAME", environ):
         settings["rename"] = rename
     try:
-        config = RuntimeConfig(**settings)
+        found = config(**settings)
     except ConfigError as error:
         lines = str(error).splitlines()
-        raise ConfigError("\n".join(f"RUNTIME_METRICS_{_upper(line)}" for line in lines)) from None
-    return config if enabled else None
+        raise ConfigError("\n".join(f"{variable}_{_upper(line)}" for line in lines)) from None
+    return found if enabled else None
+
+
+def problems_of(interval: float, rename: str) -> list[str]:
+    """Return what is wrong with how often such records come, and with the style of their names."""
+    problems = []
+    if not interval >= _MIN_INTERVAL_S:
+        problems.append(f"interval: expected {_MIN_INTERVAL_S} seconds or more, got {interval!r}.")
+    if rename not in STYLES:
+        problems.append(f"rename: expected one of {', '.join(STYLES)}, got {rename!r}.")
+    return problems
 
 
 def _upper(line: str) -> str:

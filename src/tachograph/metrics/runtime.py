@@ -10,7 +10,6 @@ import asyncio
 import sys
 import threading
 import time
-import types
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from tachograph.metrics.fields import metric
 from tachograph.metrics.gc_probe import GcProbe
 from tachograph.metrics.latest import Board
 from tachograph.metrics.loop_probe import LoopProbe
+from tachograph.metrics.own_records import emit_kept, restyled
 from tachograph.metrics.process import ProcessMetrics, ProcessProbe
 from tachograph.metrics.record import WideEvent
 from tachograph.metrics.units import Unit
@@ -118,8 +118,8 @@ class RuntimeBridge:
     def __init__(self, config: RuntimeConfig, *, threaded: bool = True) -> None:
         self._config = config
         self._threaded = threaded
-        self._runtime_class = _restyled(RuntimeMetrics, config.rename)
-        self._process_class = _restyled(ProcessMetrics, config.rename)
+        self._runtime_class = restyled(RuntimeMetrics, config.rename)
+        self._process_class = restyled(ProcessMetrics, config.rename)
         self._tick_s = min(_TICK_S, config.interval / 2)
         self._gc = GcProbe()
         self.samples = self.failures = self.missed = 0
@@ -293,12 +293,12 @@ class RuntimeBridge:
         found = {**shared, **probe.sample()}
         if probe.thread is not None:
             RuntimeMetrics.__latest__.put(found, probe.thread)
-        _emit(self._runtime_class, found)
+        emit_kept(self._runtime_class, found)
 
     def _sample_process(self) -> None:
         found = {k: v for k, v in self._process.sample().items() if v is not None}
         ProcessMetrics.__latest__.put(found)
-        _emit(self._process_class, found)
+        emit_kept(self._process_class, found)
 
     # ------------------------------------------------------------------ the end
 
@@ -353,22 +353,3 @@ def _native_threads() -> int | None:
         return int(text.rpartition(")")[2].split()[17])
     except (OSError, ValueError, IndexError):
         return None
-
-
-def _restyled(cls: type[WideEvent], style: str) -> type[WideEvent]:
-    """Return *cls* with its names in *style*."""
-    if style == "preserve":
-        return cls
-
-    def fill(namespace: dict[str, Any]) -> None:
-        namespace["__module__"] = cls.__module__
-        namespace["__qualname__"] = cls.__qualname__
-        namespace["__doc__"] = cls.__doc__
-
-    return types.new_class(cls.__name__, (cls,), {"rename": style}, fill)
-
-
-def _emit(cls: type[WideEvent], values: dict[str, Any]) -> None:
-    record = cls(**values)
-    record.keep()  # no sampler of requests thins them out
-    record.emit()

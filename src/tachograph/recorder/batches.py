@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import struct
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ from tachograph.trace.compact import (
     put_living,
 )
 from tachograph.trace.encode import Encoder
+from tachograph.trace.events import EVENTS
 from tachograph.trace.requests import END_SHIFT, REQUESTS
 from tachograph.trace.schema import Field, FieldType, Schema
 
@@ -58,6 +60,7 @@ _FIELDS = {
     "bytes": FieldType.BYTES,
     "map": FieldType.STRING_MAP,
 }
+_END = EVENTS["TaskTerminateEvent"]  # of tasks whose rings do not tell how they ended
 _INT = range(-(2**63), 2**63)
 _MOST_BYTES = 512 * 1024  # of a batch of the program's own events
 _MOST_LIVING = 131_072
@@ -97,6 +100,7 @@ class Batches:
         self._stream = Encoder(shares_stacks=True)
         self._lanes: set[tuple[int, int]] = set()
         self._schemas: dict[EventKind, Schema] = {}
+        self._gone: list[int] = []  # tasks whose ends are told in events
         self._chains: set[int] = set()
         self._told: set[int] = set()  # addresses whose symbol stands in this segment
         self._told_stacks: set[tuple[Any, ...]] = set()  # those with all of them
@@ -231,11 +235,22 @@ class Batches:
                 schema = self._schema_of(event.kind)
                 values = map(fitting, values, (kind for _, kind, _ in event.kind.fields))
             else:
+                if schema is _END:
+                    self._gone.append(event.values[0])
                 self._put_symbols(encoder, event)
             with contextlib.suppress(TraceFormatError):
                 encoder.event(schema, event.time_ns, *values)
                 count += 1
         return encoder.cut(), at, count
+
+    def events_done(self) -> None:
+        """Take note that a batch of events is settled: on file, or lost.
+
+        Their rings were emptied before, so the tasks that they tell the end of are done with.
+        """
+        if self._gone:
+            self._living.forget(struct.pack(f"={len(self._gone)}Q", *self._gone))
+            self._gone.clear()
 
     def _schema_of(self, kind: EventKind) -> Schema:
         schema = self._schemas.get(kind)

@@ -66,10 +66,14 @@ def start(
         return recorder
 
 
-def recorder_or_disabled(config: RecorderConfig | None = None) -> Recorder:
+def recorder_or_disabled(
+    config: RecorderConfig | None = None,
+    *,
+    on_metrics: Callable[[SelfMetrics], None] | None = None,
+) -> Recorder:
     """As `start`, but what goes wrong is logged and a disabled recorder returned. Never raises."""
     try:
-        return start(config)
+        return start(config, on_metrics=on_metrics)
     except Exception as error:  # noqa: BLE001 -- the service starts, whatever is wrong here
         return _nothing(error)
 

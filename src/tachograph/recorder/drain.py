@@ -295,6 +295,7 @@ class Drain:
                     made = Made(self._batches, events, start)
                     if self._write(made):
                         written += made.count
+                    self._batches.events_done()
                     start = made.next
             finally:
                 self.statistics.own_events_written += written

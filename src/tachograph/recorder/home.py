@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 try:
@@ -18,7 +18,16 @@ try:
 except ImportError:  # Windows: no locks, so a dead process's directory is never touched
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Home", "dead_homes", "is_artefact", "segment_index"]
+__all__ = [
+    "Home",
+    "alone_in",
+    "boot_ids",
+    "dead_homes",
+    "is_artefact",
+    "is_dead",
+    "lock_dead",
+    "segment_index",
+]
 
 _BOOT_ID = re.compile(r"[a-z]{4}-[0-9]+")
 _SEGMENT = re.compile(r"trace\.([0-9]+)\.bin(?:\.active|\.gz|(?:\.gz)?\.[0-9A-Z]{26}\.partial)?")
@@ -125,22 +134,23 @@ class Dead:
                 (self.path / ".lock").unlink()
             if empty:
                 self.path.rmdir()
-        os.close(self._lock)
+        _let_go(self._lock)
 
 
-def dead_homes(parent: Path, own: Path | None) -> Iterator[Dead]:
+def dead_homes(parent: Path, own: Path | None, skip: Collection[Path] = ()) -> Iterator[Dead]:
     """Yield the directories of dead processes, each locked until the next is asked for.
 
     A directory is one if its name is a boot id, its lock is free, and it holds known files only. A
     process that ended in order has left segments and no lock. Never goes deeper; without file locks
     yields nothing.
+
+    Args:
+        parent: Holds the directories of all processes.
+        own: This process's, which is none of them.
+        skip: Others that are left aside.
     """
-    if fcntl is None or not parent.is_dir():
-        return
-    for path in sorted(parent.iterdir()):
-        if path == own or not _BOOT_ID.fullmatch(path.name) or path.is_symlink():
-            continue
-        dead = _lock_dead(path)
+    for path in boot_ids(parent):
+        dead = None if path == own or path in skip else lock_dead(path)
         if dead is not None:
             try:
                 yield dead
@@ -148,19 +158,24 @@ def dead_homes(parent: Path, own: Path | None) -> Iterator[Dead]:
                 dead.close()
 
 
-def _lock_dead(path: Path) -> Dead | None:
+def boot_ids(parent: Path) -> list[Path]:
+    """Return the directories that are named as processes' are; none without file locks."""
+    if fcntl is None or not parent.is_dir():
+        return []
+    return [
+        p for p in sorted(parent.iterdir()) if _BOOT_ID.fullmatch(p.name) and not p.is_symlink()
+    ]
+
+
+def lock_dead(path: Path) -> Dead | None:
     """Return a directory with its lock held, None if it is no dead process's."""
-    assert fcntl is not None
+    names = _artefacts(path)
+    if fcntl is None or names is None:
+        return None
+    # Without a segment and a lock it may be a process's that begins in this very moment.
+    made = ".lock" not in names and _has_segment(names)
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if made else 0)
     try:
-        names = []
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if not is_artefact(entry.name) or not entry.is_file(follow_symlinks=False):
-                    return None
-                names.append(entry.name)
-        # Without a segment and a lock it may be a process's that begins in this very moment.
-        made = ".lock" not in names and any(segment_index(name) is not None for name in names)
-        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if made else 0)
         lock = os.open(path / ".lock", flags, 0o600)
     except OSError:
         return None
@@ -172,3 +187,76 @@ def _lock_dead(path: Path) -> Dead | None:
         pass
     os.close(lock)
     return None
+
+
+def is_dead(path: Path) -> bool:
+    """Return whether a directory is a dead process's, as `dead_homes` has it.
+
+    Holds its lock for no longer than a moment, and shared: several may ask.
+    """
+    names = _artefacts(path)
+    if fcntl is None or names is None:
+        return False
+    if ".lock" not in names:
+        return _has_segment(names)
+    try:
+        lock = os.open(path / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return False
+    _let_go(lock)
+    return True
+
+
+@contextlib.contextmanager
+def alone_in(parent: Path) -> Iterator[bool]:
+    """Tell whether no other process looks after the dead ones in here; none does meanwhile.
+
+    Raises:
+        OSError: *parent* cannot be read.
+    """
+    if fcntl is None:
+        yield False
+        return
+    lock = os.open(parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = True
+    except BlockingIOError:
+        alone = False
+    except OSError:  # some file systems lock no directories: at worst two delete the same
+        alone = True
+    try:
+        yield alone
+    finally:
+        _let_go(lock)
+
+
+def _artefacts(path: Path) -> list[str] | None:
+    """Return the names in a directory, None if one of them is of an unknown file."""
+    names = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not is_artefact(entry.name) or not entry.is_file(follow_symlinks=False):
+                    return None
+                names.append(entry.name)
+    except OSError:
+        return None
+    return names
+
+
+def _has_segment(names: list[str]) -> bool:
+    return any(segment_index(name) is not None for name in names)
+
+
+def _let_go(lock: int) -> None:
+    """Close a file and its lock, which a child that was forked meanwhile would keep."""
+    assert fcntl is not None
+    with contextlib.suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)

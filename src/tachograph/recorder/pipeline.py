@@ -66,10 +66,17 @@ class Pipeline:
     Args:
         pieces: Gives the bytes to compress, if not those of the segment.
         teller: Is told of each segment.
+        on_done: Called after each segment; does not raise.
     """
 
-    def __init__(self, pieces: Pieces | None = None, teller: Teller | None = None) -> None:
+    def __init__(
+        self,
+        pieces: Pieces | None = None,
+        teller: Teller | None = None,
+        on_done: Callable[[], None] | None = None,
+    ) -> None:
         self.statistics = PipelineStatistics()
+        self._on_done = on_done
         self._teller = Teller(None) if teller is None else teller
         self._more = {} if pieces is None else {"pieces": pieces}
         self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -144,6 +151,8 @@ class Pipeline:
                     error=error,
                 )
             )
+            if self._on_done is not None:
+                self._on_done()
 
 
 def pieces_of(sealed: Path) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from tachograph.recorder.config import RecorderConfig
 from tachograph.recorder.core import core, is_native
 from tachograph.recorder.dial9 import dial9_pieces
 from tachograph.recorder.drain import Drain
-from tachograph.recorder.estate import Estate, keep_within
+from tachograph.recorder.estate import Estate
 from tachograph.recorder.events import buffer
 from tachograph.recorder.facts import find_facts
 from tachograph.recorder.home import Home
@@ -116,7 +116,11 @@ class Recorder:
         _names.open(self._home.names)
         idle_mean_ns = config.sources.task_dump_idle_threshold_ms * 1_000_000
         pieces = partial(dial9_pieces, idle_mean_ns=idle_mean_ns)
-        self._pipeline = Pipeline(pieces if config.profile == "dial9" else None, self._teller)
+        self._pipeline = Pipeline(
+            pieces if config.profile == "dial9" else None,
+            self._teller,
+            self._estate.keep if config.recover_dead else None,
+        )
         self._sources = Sources(config.sources)
         self._batches = Batches(config, self._metadata, _names, _living, self._losses)
         self._segments = Segments(
@@ -157,18 +161,16 @@ class Recorder:
 
     def _look_after_the_dead(self, config: RecorderConfig) -> None:
         """Recover what dead processes left, then keep that within the budget. Never raises."""
-        self._recovered, self._estate = 0, Estate()
-        if not config.recover_dead:
-            return
-        sealed = frozenset(recover_all(config.directory, self._home.path))
+        sealed: list[Path] = []
+        if config.recover_dead:
+            sealed = recover_all(config.directory, self._home.path)
         self._recovered = len(sealed)
-        try:
-            self._estate = keep_within(
-                *(config.directory, self._home.path, config.service),
-                *(config.max_total_bytes, sealed),
-            )
-        except Exception as error:  # noqa: BLE001 -- what the dead left must not stop the living
-            _logger.warning("Cannot keep dead processes' segments within the budget: %s", error)
+        self._estate = Estate(
+            *(config.directory, self._home.path, config.service, config.max_total_bytes),
+            frozenset(sealed),
+        )
+        if config.recover_dead:
+            self._estate.keep()
 
     def _end(self, config: RecorderConfig) -> None:
         """Let go of everything; rings lie in memory from now on."""

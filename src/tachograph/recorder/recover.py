@@ -129,12 +129,15 @@ def recover_all(parent: Path, own: Path | None = None) -> list[Path]:
     Never raises: what cannot be recovered stays as it is.
     """
     sealed: list[Path] = []
+    done: set[Path] = set()
     try:
-        for dead in dead_homes(parent, own):
-            try:
-                sealed += recover(dead)
-            except Exception as error:  # noqa: BLE001 -- garbage of the dead must not stop the living
-                _logger.warning("Cannot recover %s, it stays as it is: %s", dead.path, error)
+        for _ in range(2):  # somebody may have looked at one in the very moment it was tried
+            for dead in dead_homes(parent, own, done):
+                done.add(dead.path)
+                try:
+                    sealed += recover(dead)
+                except Exception as error:  # noqa: BLE001 -- garbage must not stop the living
+                    _logger.warning("Cannot recover %s, it stays as it is: %s", dead.path, error)
     except OSError as error:
         _logger.warning("Cannot look for dead processes in %s: %s", parent, error)
     return sealed

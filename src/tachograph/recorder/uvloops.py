@@ -20,10 +20,11 @@ __all__ = ["UNSEEN", "Uvloops"]
 
 UNSEEN = (
     "protocol methods and other callbacks of libuv's are one step each turn, with their wait for "
-    "the GIL, which is told only of sleeps that a timer ended; first steps of eager tasks are not "
-    "seen"
+    "the GIL, which is told only of sleeps that a timer ended"
 )
 """What is not recorded of them, or not as of asyncio's own."""
+
+_STOCK = ("call_soon", "call_soon_threadsafe", "call_later", "create_task", "get_task_factory")
 
 
 class Uvloops:
@@ -36,9 +37,11 @@ class Uvloops:
         self.cls: Any = uvloop.Loop
         self._of: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._pointer: Any = getattr(loop, "libuv_get_loop_t_ptr", None)
-        stock = (self.cls.call_soon, self.cls.call_soon_threadsafe, self.cls.call_later)
+        stock = [getattr(self.cls, name) for name in _STOCK]
         self.methods: dict[str, Any] = core.wrappers((self.cls, *stock))
         """What stands in the class, by name."""
+        if not hasattr(asyncio, "eager_task_factory"):  # before 3.12 no task begins at once
+            del self.methods["create_task"]
         self.no_parks = _look_for_libuv(loop)
         """Why waits are not recorded; empty where they are."""
         self.shows_queue = _shows_queue(uvloop.new_event_loop())

@@ -6,11 +6,11 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.recorder.sources.pools import ONLY, nap
 from tests.recorder.sources.recordings import jobs, record, the_trace
 
 from tachograph.recorder import control
@@ -18,23 +18,6 @@ from tachograph.recorder.core import core
 from tachograph.recorder.sources import SourcesConfig
 from tachograph.recorder.sources.executors import Executors
 from tachograph.trace.model import Waker
-
-MS = 1_000_000
-UNIT = 16  # times are cut to 8 ns
-SLACK = 10 * MS  # a busy machine, and a GIL that is somebody else's
-ONLY: dict[str, Any] = {"executor": True}
-
-
-def nap(seconds: float) -> float:
-    """A job that takes its time."""
-    time.sleep(seconds)
-    return seconds
-
-
-def fail() -> None:
-    """A job that raises."""
-    msg = "of the job"
-    raise ValueError(msg)
 
 
 def test_nothing_is_wrapped_when_nobody_records(tmp_path: Path) -> None:

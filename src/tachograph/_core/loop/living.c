@@ -160,6 +160,22 @@ static PyObject *living_forget_lane(Living *living, PyObject *number)
     Py_RETURN_NONE;
 }
 
+static PyObject *living_forget(Living *living, PyObject *args)
+{
+    const char *ids;
+    Py_ssize_t bytes;
+    if (!PyArg_ParseTuple(args, "y#", &ids, &bytes))
+        return NULL;
+    for (Py_ssize_t at = 0; living->used && at + 8 <= bytes; at += 8) {
+        uint64_t id;
+        memcpy(&id, ids + at, sizeof id);
+        Event *entry = look(living, id);
+        if (id != 0 && entry->task == id)
+            free_entry(living, entry);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *living_keep(Living *living, PyObject *args)
 {
     const char *ids;
@@ -229,6 +245,8 @@ static PyObject *living_untold(Living *living, void *unused)
 
 static PyMethodDef methods[] = {
     {"add", (PyCFunction)living_add, METH_VARARGS, "Take note of the next events of a lane."},
+    {"forget", (PyCFunction)living_forget, METH_VARARGS,
+     "Forget these tasks, as bytes of 64-bit numbers: they ended without a last step."},
     {"forget_lane", (PyCFunction)living_forget_lane, METH_O, "Forget the tasks of a lane."},
     {"keep", (PyCFunction)living_keep, METH_VARARGS,
      "Forget what is not among these ids, as bytes of 64-bit numbers, for the second time."},

@@ -328,6 +328,11 @@ void step_end(Lane *lane, const Step *step);
 /* The same for a job, which knows its id; `now` is when it begins, and ends. */
 void job_begin(Lane *lane, const Open *job, Step *step);
 void job_end(Lane *lane, const Step *step, uint64_t now, uint8_t outcome);
+/* Whether a task that is to be made may run its first step before it is there. */
+int may_begin_at_once(const Lane *lane, PyObject *const *args, Py_ssize_t count);
+/* Make it by the loop's own method, whose factory decides; a step that it ran then is recorded. */
+PyObject *create_by_factory(Lane *lane, PyObject *stock, PyObject *self, PyObject *const *args,
+                            PyObject *names);
 PyObject *loop_descriptors(PyObject *module, PyObject *unused);
 int steps_ready(void);
 

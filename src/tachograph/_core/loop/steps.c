@@ -383,27 +383,21 @@ static void began_at_once(Lane *lane, PyObject *task, PyObject *coro, const Open
     go_on(lane, outer, lane->candidate_waker, now);
 }
 
-static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t count,
-                             PyObject *names)
+int may_begin_at_once(const Lane *lane, PyObject *const *args, Py_ssize_t count)
 {
-    Lane *lane = aio.enabled ? this_lane : NULL;
-    if (lane == NULL || count != 1 || lane->candidate != 0 || !coro_is_new(args[0]))
-        return call_stock(aio.stock_create_task, self, args, count, names);
-    PyObject *factory = PyObject_GetAttr(self, name_task_factory);
-    if (factory == NULL)
-        PyErr_Clear();
-    if (likely(factory == NULL || factory == Py_None)) {
-        Py_XDECREF(factory);
-        return call_stock(aio.stock_create_task, self, args, count, names);
-    }
-    Py_DECREF(factory);
+    return lane != NULL && count == 1 && lane->candidate == 0 && coro_is_new(args[0]);
+}
+
+PyObject *create_by_factory(Lane *lane, PyObject *stock, PyObject *self, PyObject *const *args,
+                            PyObject *names)
+{
     PyObject *coro = Py_NewRef(args[0]);
     Open outer = lane->open;
     uint64_t outer_waker = lane->waker, t0 = now_ns();
     lane->candidate = lane->waker = new_task_id();
     lane->candidate_waker = outer_waker;
     lane->candidate_coro = coro;
-    PyObject *task = call_stock(aio.stock_create_task, self, args, count, names);
+    PyObject *task = call_stock(stock, self, args, 1, names);
     if (lane == this_lane) {
         lane->waker = outer_waker;
         if (task != NULL && PyObject_TypeCheck(task, aio.task) && task_id(task) == 0 &&
@@ -414,6 +408,21 @@ static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t c
     }
     Py_DECREF(coro);
     return task;
+}
+
+static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                             PyObject *names)
+{
+    Lane *lane = aio.enabled ? this_lane : NULL;
+    if (!may_begin_at_once(lane, args, count))
+        return call_stock(aio.stock_create_task, self, args, count, names);
+    PyObject *factory = PyObject_GetAttr(self, name_task_factory);
+    if (factory == NULL)
+        PyErr_Clear();
+    Py_XDECREF(factory);
+    if (likely(factory == NULL || factory == Py_None))
+        return call_stock(aio.stock_create_task, self, args, count, names);
+    return create_by_factory(lane, aio.stock_create_task, self, args, names);
 }
 
 /* ------------------------------------------------------------------ as methods of asyncio's classes */

@@ -19,6 +19,7 @@ typedef struct {
 static struct {
     PyTypeObject *loop;
     PyObject *call_soon, *call_soon_threadsafe, *call_later;
+    PyObject *create_task, *get_task_factory;
 } own;
 
 static Wrapped *kept[KEPT];
@@ -185,6 +186,21 @@ static PyObject *call_later(PyObject *self, PyObject *const *args, Py_ssize_t co
     return call_wrapped(own.call_later, self, args, count, names, 1, (Ready){due, WAKER_TIMER});
 }
 
+/* Only for what begins at once, as in steps.c. The loop hides its factory: it is asked for it. */
+static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    Lane *lane = aio.enabled ? this_lane : NULL;
+    if (!may_begin_at_once(lane, args, count))
+        return call_stock(own.create_task, self, args, count, names);
+    PyObject *factory = PyObject_CallOneArg(own.get_task_factory, self);
+    if (factory == NULL)
+        PyErr_Clear();
+    Py_XDECREF(factory);
+    if (likely(factory == NULL || factory == Py_None))
+        return call_stock(own.create_task, self, args, count, names);
+    return create_by_factory(lane, own.create_task, self, args, names);
+}
+
 static PyMethodDef methods[] = {
     {"call_soon", (PyCFunction)(void (*)(void))call_soon, METH_FASTCALL | METH_KEYWORDS,
      "Arrange for a callback to be called as soon as possible."},
@@ -192,12 +208,15 @@ static PyMethodDef methods[] = {
      METH_FASTCALL | METH_KEYWORDS, "Like call_soon(), but thread-safe."},
     {"call_later", (PyCFunction)(void (*)(void))call_later, METH_FASTCALL | METH_KEYWORDS,
      "Arrange for a callback to be called at a given time."},
+    {"create_task", (PyCFunction)(void (*)(void))create_task, METH_FASTCALL | METH_KEYWORDS,
+     "Schedule a coroutine object."},
 };
 
 PyObject *loop_wrappers(PyObject *module, PyObject *facts)
 {
-    PyObject *loop, *soon, *threadsafe, *later;
-    if (!PyArg_ParseTuple(facts, "O!OOO", &PyType_Type, &loop, &soon, &threadsafe, &later))
+    PyObject *loop, *soon, *threadsafe, *later, *create, *factory;
+    if (!PyArg_ParseTuple(facts, "O!OOOOO", &PyType_Type, &loop, &soon, &threadsafe, &later, &create,
+                          &factory))
         return NULL;
     if (no_arguments == NULL && (no_arguments = PyTuple_New(0)) == NULL)
         return NULL;
@@ -206,6 +225,8 @@ PyObject *loop_wrappers(PyObject *module, PyObject *facts)
         own.call_soon = Py_NewRef(soon);
         own.call_soon_threadsafe = Py_NewRef(threadsafe);
         own.call_later = Py_NewRef(later);
+        own.create_task = Py_NewRef(create);
+        own.get_task_factory = Py_NewRef(factory);
     }
     PyObject *found = PyDict_New();
     for (size_t i = 0; found != NULL && i < sizeof methods / sizeof *methods; i++) {

@@ -45,6 +45,11 @@ class Living:
             elif kind == STEP and flags & CANCELLED:
                 self._spawns.pop(task, None)
 
+    def forget(self, ids: bytes) -> None:
+        """Forget these tasks, as bytes of 64-bit numbers: they ended without a last step."""
+        for (task,) in _ID.iter_unpack(ids):
+            self._spawns.pop(task, None)
+
     def forget_lane(self, lane: int) -> None:
         """Forget the tasks of a lane."""
         self._spawns = {task: each for task, each in self._spawns.items() if each[0] != lane}

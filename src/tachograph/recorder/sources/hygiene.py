@@ -53,6 +53,8 @@ class Hygiene:
         self.lost = 0
         # When, whose, which, where: an exception is told a little later, with what became of it.
         self._errors: deque[tuple[int, int, str, str | None]] = deque()
+        # When, which, what: a task's end is told at a turn, for its last step is on file then.
+        self._destroyed: deque[tuple[int, int, str | None]] = deque()
         self._not_retrieved: set[int] = set()
         # The ids of tasks that have ended by the addresses of those, which have one no more.
         self._ended: dict[int, int] = {}
@@ -104,6 +106,11 @@ class Hygiene:
         self._tell(now_ns - _SETTLED_NS)
 
     def _tell(self, until_ns: int) -> None:
+        while self._destroyed:
+            when, number, what = self._destroyed.popleft()
+            buffer.add(HYGIENE, ("destroyed_pending", number, what), when)
+            if number:
+                buffer.add(END, (number, _DESTROYED), when)
         while self._errors and self._errors[0][0] <= until_ns:
             when, number, kind, place = self._errors.popleft()
             retrieved = number not in self._not_retrieved
@@ -174,11 +181,13 @@ class Hygiene:
         message = context.get("message")
         if message == _PENDING:
             task = context["task"]
-            number = core.task_id(task) or 0
-            buffer.add(HYGIENE, ("destroyed_pending", number, _what(task)))
+            number, what = core.task_id(task) or 0, _what(task)
             if number:
                 core.forget_task(task)
-                buffer.add(END, (number, _DESTROYED))
+            if len(self._destroyed) < _MOST:
+                self._destroyed.append((clock.monotonic_ns(), number, what))
+            else:
+                self.lost += 1
         elif isinstance(message, str) and message.endswith(_NOT_RETRIEVED):
             future = context["future"]
             number = self._ended.pop(id(future), 0)
