@@ -1,7 +1,7 @@
 """What the flight recorder costs: against the plain loop, by ratios.
 
     python bench/recorder.py [--cycles N] [--pairs N] [--requests N] [--workloads NAME...]
-        [--apps NAME...] [--loops NAME...] [--profiles NAME...] [--source DIR]
+        [--apps NAME...] [--loops NAME...] [--profiles NAME...] [--sources none] [--source DIR]
 
 *Micro*: CPU time of workloads that are almost nothing but the loop, recorded and plain in turns in
 one process (`recorder_micro`): with the hooks alone, and with the whole recorder. *Service*: pairs
@@ -45,6 +45,9 @@ def main() -> None:
     )
     parser.add_argument("--profiles", nargs="+", choices=profiles, default=["compact"])
     parser.add_argument(
+        "--sources", choices=["default", "none"], default="default", help="of the services"
+    )
+    parser.add_argument(
         "--source", default="", metavar="DIR", help="of the package `orders`; made if not given"
     )
     options = parser.parse_args()
@@ -53,7 +56,7 @@ def main() -> None:
         print_micro(options)
     if options.pairs:
         with tempfile.TemporaryDirectory() as scratch:
-            print_services(options, options.source or _generate(options.apps, Path(scratch)))
+            print_services(options, options.source or generate(options.apps, Path(scratch)))
 
 
 def about() -> str:
@@ -85,9 +88,13 @@ def print_services(options: argparse.Namespace, source: str) -> None:
         if missing:
             print(f"\n{app} on {loop}: not measured, for want of {', '.join(missing)}", flush=True)
             continue
-        server = Server(app, loop, source, settings={"profile": profile})
+        settings: dict[str, object] = {"profile": profile}
+        if options.sources == "none":
+            settings["sources"] = []
+        server = Server(app, loop, source, settings=settings)
         cost = measure_service(server, options.pairs, options.requests)
-        print(f"\n{app} on {loop}, {profile} profile, {options.pairs} pairs", flush=True)
+        what = f"{profile} profile, {options.sources} sources, {options.pairs} pairs"
+        print(f"\n{app} on {loop}, {what}", flush=True)
         print_cost(cost)
         if profile == "compact":
             shares = sorted(cost.kinds.items(), key=lambda kind: -kind[1])[:4]
@@ -108,14 +115,14 @@ def print_cost(cost: Cost) -> None:
         print(f"  {title:<32}{text}")
 
 
-def _generate(apps: list[str], scratch: Path) -> str:
+def generate(apps: list[str], scratch: Path) -> str:
     """Return the source of a new service; nothing where none is wanted or none can be made."""
     if "generated" not in apps or importlib.util.find_spec("copier") is None:
         return ""
     sys.path.insert(0, str(ROOT / "scripts"))
-    from services import generate
+    from services import generate as make
 
-    return str(generate("orders", scratch) / "src")
+    return str(make("orders", scratch) / "src")
 
 
 if __name__ == "__main__":

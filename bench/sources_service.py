@@ -1,0 +1,69 @@
+"""What the recorder's sources cost a service: each alone, those that are on by default, and all.
+
+    python bench/sources_service.py [--rounds N] [--requests N] [--app NAME] [--loop NAME]
+
+Each round starts a process for each choice of sources, one without the recorder and one with the
+recorder alone, and loads them in turns (`recorder_load`). A figure is the median over the rounds of
+CPU time a request of the whole process, divided by that without the recorder in the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+
+from ratios import estimate, estimate_ratios
+from recorder import about, generate
+from recorder_load import APPS, Run, Server, run_all, whole_slices
+
+from tachograph.recorder import SourcesConfig
+
+PLAIN, ALONE = "plain loop", "recorder alone"
+LIVE_SET = "memory_live_set"  # a part of the memory profile
+
+
+def choices() -> dict[str, list[str] | None]:
+    """Return the sources of each process by its name; None for the usual ones."""
+    switches = [f.name for f in fields(SourcesConfig) if f.type == "bool"]
+    each: dict[str, list[str] | None] = {
+        name: [name, "memory_profile"] if name == LIVE_SET else [name] for name in switches
+    }
+    return {ALONE: [], **each, "default": None, "all": switches}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--requests", type=whole_slices, default=6_400, help="of each process")
+    parser.add_argument("--app", choices=list(APPS), default="generated")
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of the choices")
+    options = parser.parse_args()
+    print(about(), flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = generate([options.app], Path(scratch))
+        servers = {PLAIN: (Server(options.app, options.loop, source), "plain loop")}
+        for name, sources in choices().items():
+            if options.only and name not in options.only:
+                continue
+            settings = None if sources is None else {"sources": sources}
+            server = Server(options.app, options.loop, source, settings=settings)
+            servers[name] = (server, "tachograph")
+        rounds = [run_all(servers, options.requests) for _ in range(options.rounds)]
+    print_costs(rounds)
+
+
+def print_costs(rounds: list[dict[str, Run]]) -> None:
+    """Print what each choice costs."""
+    plain = [found[PLAIN].whole_us for found in rounds]
+    print(f"\n{PLAIN}: {estimate(plain).median:.0f} µs a request, {len(rounds)} rounds")
+    for name in list(rounds[0])[1:]:
+        cost = estimate_ratios([found[name].whole_us for found in rounds], plain)
+        print(f"  {name:<20} {cost}")
+
+
+if __name__ == "__main__":
+    main()
