@@ -96,8 +96,9 @@ soak: $(READY)
 conserve: $(READY)
 	$(RUN) scripts/conserve.py
 
+# PYTHONS="3.14 3.15" chooses; CI calls it with --within.
 test-pythons: $(READY)
-	scripts/test_pythons.sh
+	scripts/test_pythons.sh $(PYTHONS)
 
 # CPython's, uvloop's, anyio's, Starlette's and aiohttp's; PEERS="--suite cpython --python 3.12".
 test-peers: $(READY)
