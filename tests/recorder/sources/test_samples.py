@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,19 +125,23 @@ def test_threads_without_a_lane(tmp_path: Path) -> None:
 
 
 def test_a_stall_has_stacks_while_it_lasts(tmp_path: Path) -> None:
-    """At 10, 20 and 40 ms of a step of 55 ms, at the right line; none of a short one."""
+    """At 10, 20, 40 ms and so on of a step of 250 ms, at the right line; none of a short one."""
 
     async def main() -> None:
         await asyncio.sleep(0)
-        time.sleep(0.055)
+        time.sleep(0.25)
         await asyncio.sleep(0)
 
     trace, _ = record(tmp_path, main, STALLS_ONLY)
     found = [e for e in stalls(trace) if "time.sleep" in names(trace, e["callchain"])]
     line = main.__code__.co_firstlineno + 2
 
-    assert [0, 1, 2] == [e["sequence"] for e in found]
-    assert [10, 20, 40] == [e["elapsed_ns"] // 10_000_000 * 10 for e in found]
+    # A look may come late, for which it is the next one's; so there may be fewer than five.
+    assert len(found) >= 3
+    assert list(range(len(found))) == [e["sequence"] for e in found]
+    doubled = [(e["elapsed_ns"] // 10_000_000).bit_length() for e in found]
+    assert 0 < doubled[0]
+    assert all(a < b for a, b in pairwise(doubled))
     assert {line} == {trace.symbols[e["callchain"][1]][0].line for e in found}
     assert 1 == len({e["step_start_ns"] for e in found})
 
