@@ -72,7 +72,7 @@ def test_a_family_goes_as_a_whole(tmp_path: Path, log: Log) -> None:
 def test_a_segment_that_is_compressed_meanwhile_is_counted(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look at the directory saw the raw file only, which has gone since: its successor is it."""
+    """A look at the directory saw the raw file only, which has gone since: its successor counts."""
     (tmp_path / "trace.0.bin").write_bytes(b"a" * 60 * KIB)
     segments = make(tmp_path, log)
     with os.scandir(tmp_path) as entries:
