@@ -175,7 +175,7 @@ for version in "$@"; do
         if [ "$left" -lt "$longest" ]; then
             echo "test-pythons: NOT RUN on Python $version: $left s of $within are left, it may take $longest" >&2
             continue
-        elif ! timeout "$left" "$0" --prepare "$version"; then
+        elif ! timeout "$left" "$repository/scripts/test_pythons.sh" --prepare "$version"; then
             echo "test-pythons: NOT RUN on Python $version: it cannot be had here" >&2
             continue
         fi
