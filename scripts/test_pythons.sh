@@ -163,6 +163,13 @@ esac
 
 now() { date +%s; }
 
+# Whether the time is likely enough for a version; if not, say so.
+enough() {
+    left=$((begun + within - $(now)))
+    [ "$left" -ge "$longest" ] ||
+        ! echo "test-pythons: NOT RUN on Python $1: $left s of $within are left, it may take $longest" >&2
+}
+
 failed=""
 begun="$(now)"
 longest="$at_first"
@@ -170,15 +177,13 @@ for version in "$@"; do
     if [ -z "$within" ]; then
         prepare "$version"
     else
-        left=$((begun + within - $(now)))
+        enough "$version" || continue
         # In a process of its own: it may hang on a network that is not there.
-        if [ "$left" -lt "$longest" ]; then
-            echo "test-pythons: NOT RUN on Python $version: $left s of $within are left, it may take $longest" >&2
-            continue
-        elif ! timeout "$left" "$repository/scripts/test_pythons.sh" --prepare "$version"; then
+        if ! timeout "$left" "$repository/scripts/test_pythons.sh" --prepare "$version"; then
             echo "test-pythons: NOT RUN on Python $version: it cannot be had here" >&2
             continue
         fi
+        enough "$version" || continue
     fi
     started="$(now)"
     test_one "$version" || failed="$failed $version"
