@@ -9,7 +9,7 @@
 #   make fuzz    any bytes against the readers of traces, for FUZZ_SECONDS (60)
 #   make soak    the highest rate, the recorder for 20 minutes: memory flat, everything accounted for
 #   make conserve  REQUESTS=50000 across a SIGTERM: one record each
-#   make test-pythons  all but service and tools on other Pythons, 3.12 to 3.15           (< 15 min)
+#   make test-pythons  all but service and tools on other Pythons, 3.12 to 3.15           (< 25 min)
 #   make test-peers  other projects' own tests with the recorder and without  (< 10 min each suite)
 #   make load    sustained traffic through a forwarding service
 #   make format  rewrite the sources as `check` wants them
@@ -96,8 +96,9 @@ soak: $(READY)
 conserve: $(READY)
 	$(RUN) scripts/conserve.py
 
+# PYTHONS="3.14 3.15" chooses; CI calls it with --within.
 test-pythons: $(READY)
-	scripts/test_pythons.sh
+	scripts/test_pythons.sh $(PYTHONS)
 
 # CPython's, uvloop's, anyio's, Starlette's and aiohttp's; PEERS="--suite cpython --python 3.12".
 test-peers: $(READY)

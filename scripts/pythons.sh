@@ -42,7 +42,7 @@ prepare_debian() {
         { apt-get update -q && apt-get install -y -q debootstrap; } >"$cache/sid.log" 2>&1 ||
         fail "cannot install debootstrap; $cache/sid.log says why"
     echo "test-pythons: unpacking Debian's unstable into $root (once)"
-    rm -rf "$root"
+    rm -rf --one-file-system "$root"
     debootstrap --variant=minbase sid "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$cache/sid.log" 2>&1 ||
         fail "debootstrap failed; $cache/sid.log says why"
     packages update

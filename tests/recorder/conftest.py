@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from tests.recorder.calls import Log
+from tests.recorder.programs import Clock
 
-from tachograph.recorder import control, recording
-from tachograph.recorder.core import is_native
+from tachograph.recorder import control, outliving, recording
+from tachograph.recorder.core import core, is_native
 from tachograph.recorder.events import EventBuffer, buffer
 from tachograph.testing import FakeClock
 
@@ -42,10 +43,17 @@ def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 @pytest.fixture(autouse=True)
 def no_recorder_is_left() -> Iterator[None]:
-    """End what a test leaves running, and give asyncio its own methods back."""
+    """End what a test leaves running, and give asyncio its own methods back.
+
+    Whatever a test failed of, the next one on this thread finds the core as it was at first.
+    """
     yield
     control.current().close()
+    outliving.enable(False)
+    Clock.stop()
     recording.hooks().uninstall()
+    core.note_ends(None)
+    core.rings("", 32_768)
 
 
 @pytest.fixture

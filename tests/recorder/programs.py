@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from tachograph.recorder import recording
+from tachograph.recorder import outliving, recording
 from tachograph.recorder.core import core
 from tachograph.recorder.names import names as process_names
 
@@ -42,15 +42,29 @@ hooks = recording.hooks()
 
 
 class Clock:
-    """A clock that moves when a program says so."""
+    """A clock that moves when a program says so, and the core's until `stop`.
+
+    What a program leaves behind may run when it is collected, in the middle of another test: its
+    clock is the core's no more.
+    """
+
+    latest: ClassVar[Clock | None] = None
 
     def __init__(self) -> None:
         self.ns = 1_000_000_000
+        Clock.latest = self
         core.set_clock(self.ns)
 
     def advance(self, ns: int) -> None:
         self.ns += ns
-        core.set_clock(self.ns)
+        if Clock.latest is self:
+            core.set_clock(self.ns)
+
+    @staticmethod
+    def stop() -> None:
+        """Let the core have the system's clock again."""
+        Clock.latest = None
+        core.set_clock(None)
 
 
 def take() -> list[Event]:
@@ -69,12 +83,12 @@ def record(
     """Run a coroutine function with the hooks on; return what was recorded."""
     hooks.install()
     take()
-    core.enable(True)
+    outliving.enable(True)
     try:
         run(program(*args))
     finally:
-        core.enable(False)
-        core.set_clock(None)
+        outliving.enable(False)
+        Clock.stop()
         hooks.uninstall()
     return take()
 

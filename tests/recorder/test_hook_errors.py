@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from tests.recorder.programs import CALLBACK, STEP, record, steps, take, what
+from tests.recorder.programs import CALLBACK, STEP, Clock, record, steps, take, what
 
 from tachograph.recorder.core import core
 
@@ -86,6 +87,107 @@ it.close()
 """
 
     assert ["500", "500", "100", "100", "100", "True", "True"] == run(source, str(tmp_path))
+
+
+def test_a_step_whose_end_fails_is_lost_alone(tmp_path: Any) -> None:
+    """It is not left open, so that the steps after it would be taken for inner ones."""
+    source = """
+from tachograph._core.loop_pure.lane import here
+stock, calls = hooks.end, []
+def end(*args):
+    calls.append(1)
+    if len(calls) == 3:
+        raise ZeroDivisionError("on purpose")
+    stock(*args)
+hooks.end = end
+def bad():
+    asyncio.run(main(10))
+    print(len(calls) > 20, *here.lane.open_step)
+thread = threading.Thread(target=bad)
+thread.start()
+thread.join()
+print(it.statistics()["hook_errors"])
+it.close()
+"""
+
+    assert ["True", "0", "0", "0", "1"] == run(source, str(tmp_path))
+
+
+def test_a_thread_of_many_errors_records_again_in_the_next_recording(tmp_path: Any) -> None:
+    """It rests for the one in which its hooks failed."""
+    source = """
+stock = hooks.begin
+fails = Fails("begin")
+def both():
+    thread = threading.current_thread()
+    thread.name = "bad"
+    asyncio.run(main(200))
+    ends.wait()
+    asyncio.run(main(200))
+    print(fails.calls, recorder.statistics()["hook_errors"])
+ends = threading.Barrier(2)
+thread = threading.Thread(target=both)
+thread.start()
+while it.statistics()["hook_errors"] < 100:
+    it.flush()
+it.close()
+hooks.begin = stock
+it = recorder.start(recorder.RecorderConfig(directory=Path(sys.argv[1])))
+ends.wait()
+thread.join()
+print(it.statistics()["events_recorded"] >= 600)
+it.close()
+"""
+
+    assert ["100", "0", "True"] == run(source, str(tmp_path))
+
+
+def test_a_clock_that_goes_back_is_no_error() -> None:
+    """The step is told as the longest there is, and the next ones as they are."""
+
+    async def main() -> None:
+        clock = Clock()
+        await asyncio.sleep(0)
+        core.set_clock(clock.ns - 5_000)
+        await asyncio.sleep(0)
+        core.set_clock(clock.ns + 8)
+        await asyncio.sleep(0)
+
+    events = record(main)
+
+    assert 0 == sum(lane.errors for lane in core.lanes())
+    found = [s for s in steps(events) if not s.flags & CALLBACK and what(events, s.task) == "main"]
+    assert 4 == len(found)
+    assert [2**32 - 1] == [s.duration for s in found if s.t0 == 1_000_000_000]
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_task_that_failed_goes_at_once(eager: bool) -> None:
+    """No frame of a hook that its traceback keeps has it, so that no collector is needed."""
+    if eager and sys.version_info < (3, 14):
+        pytest.skip("no eager tasks, or asyncio's own `create_task` keeps those that failed")
+    told: list[Any] = []
+
+    async def fails() -> None:
+        raise LookupError
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        if eager:
+            loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        asyncio.create_task(fails())  # noqa: RUF006 -- nobody has it
+        for _ in range(3):
+            await asyncio.sleep(0)
+        told.append("end")
+
+    gc.disable()
+    try:
+        record(main)
+    finally:
+        gc.enable()
+
+    assert [LookupError, str] == [type(each) for each in told]
 
 
 class Secret(asyncio.Task[Any]):

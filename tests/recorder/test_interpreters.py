@@ -84,14 +84,24 @@ def test_exit_handlers_of_the_program_are_recorded(tmp_path: Path) -> None:
 
 
 def test_exit_handlers_after_the_end_do_no_harm(tmp_path: Path) -> None:
-    """What runs when the recorder has ended finds it ended."""
+    """What runs when the recorder has ended finds it ended; another starts if threads still do."""
     source = (
         "it.close()\n"
         "def late():\n"
         "    turned(9)\n"
         "    asyncio.run(work(3))\n"
         "    assert not it.is_enabled and recorder.dump() is None\n"
-        "    recorder.start(config).close()\n"
+        "    try:\n"
+        "        threading.Thread(target=int).start()\n"
+        "    except RuntimeError:\n"
+        "        others = sorted(config.directory.iterdir())\n"
+        "        try:\n"
+        "            recorder.start(config)\n"
+        "        except RuntimeError as error:\n"
+        "            assert 'shutdown' in str(error)\n"
+        "        assert others == sorted(config.directory.iterdir())\n"
+        "    else:\n"
+        "        recorder.start(config).close()\n"
         "atexit.register(late)\n"
         "it = recorder.start(config)\n"
         "turned(0)\nit.close()\n"

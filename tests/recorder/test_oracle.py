@@ -20,7 +20,6 @@ from tests.recorder.reading import Told, segments, tell
 from tests.recorder.test_recording import start
 
 from tachograph.recorder.batches import SHIFT
-from tachograph.recorder.core import core
 
 oracle = plain.load()
 NUMBER = (1 << 60) - 1
@@ -51,7 +50,7 @@ def run(directory: Path, program: Program) -> tuple[plain.Notes, Told]:
         ):
             runner.run(program(clock))
     finally:
-        core.set_clock(None)
+        clock.stop()
     it.close()
     assert 0 == it.statistics()["events_dropped"] == it.statistics()["hook_errors"]
     return notes, tell(segments(home))

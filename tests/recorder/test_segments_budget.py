@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -66,6 +67,21 @@ def test_a_family_goes_as_a_whole(tmp_path: Path, log: Log) -> None:
         segments.statistics.segments_evicted,
         segments.statistics.bytes_evicted,
     )
+
+
+def test_a_segment_that_is_compressed_meanwhile_is_counted(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at the directory saw the raw file only, which has gone since: its successor counts."""
+    (tmp_path / "trace.0.bin").write_bytes(b"a" * 60 * KIB)
+    segments = make(tmp_path, log)
+    with os.scandir(tmp_path) as entries:
+        seen = list(entries)
+    (tmp_path / "trace.0.bin").unlink()
+    (tmp_path / "trace.0.bin.gz").write_bytes(b"a" * 20 * KIB)
+    monkeypatch.setattr(os, "scandir", lambda _: contextlib.nullcontext(seen))
+
+    assert (1, 20 * KIB) == segments.retained
 
 
 def test_only_own_files_are_evicted(tmp_path: Path, log: Log) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.recorder.programs import PARK, Event, hooks, record, steps, take, what
 
+from tachograph.recorder import outliving
 from tachograph.recorder.core import core
 
 
@@ -20,11 +21,11 @@ def recording() -> Iterator[None]:
     """Record from now on; take the hooks out in the end."""
     take()
     hooks.install()
-    core.enable(True)
+    outliving.enable(True)
     try:
         yield
     finally:
-        core.enable(False)
+        outliving.enable(False)
         hooks.uninstall()
 
 

@@ -81,6 +81,7 @@ class Pipeline:
         self._more = {} if pieces is None else {"pieces": pieces}
         self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._says = RateLimit(60)
 
     def start(self) -> None:
@@ -89,14 +90,17 @@ class Pipeline:
         Called with the recorder's start: a thread that came with the first segment, a minute later,
         would be one too many to a program that counts its own, as tests do.
         """
-        thread = threading.Thread(target=self._run, name="tachograph-pipeline", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            if self._says.allow():
-                _logger.warning("Segments stay uncompressed for now: %s", error)
-        else:
-            self._thread = thread
+        with self._starting:  # the drain's thread may have sealed a segment already
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="tachograph-pipeline", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                if self._says.allow():
+                    _logger.warning("Segments stay uncompressed for now: %s", error)
+            else:
+                self._thread = thread
 
     def put(self, sealed: Path) -> None:
         """Take a sealed segment."""

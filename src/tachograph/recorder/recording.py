@@ -18,6 +18,7 @@ from typing import Any, Self
 from tachograph._base.clock import clock
 from tachograph._base.forks import ForkLock, tell_in_children
 from tachograph._version import __version__
+from tachograph.recorder import outliving
 from tachograph.recorder.batches import Batches, new_living, runtime_of
 from tachograph.recorder.config import RecorderConfig
 from tachograph.recorder.core import core, is_native
@@ -150,12 +151,12 @@ class Recorder:
             hooks().install()
         self.enable()
         self._sources.start()
-        self._pipeline.start()
         try:
             self._drain.start()
-        except RuntimeError:  # no more threads here
-            self._pipeline.close(0)
+        except RuntimeError:  # no more threads here, or none in an exit handler
+            self._sources.stop()
             raise
+        self._pipeline.start()
         if config.smoke_test_at_start:
             self._test_at_start()
 
@@ -174,7 +175,7 @@ class Recorder:
 
     def _end(self, config: RecorderConfig) -> None:
         """Let go of everything; rings lie in memory from now on."""
-        core.enable(False)
+        outliving.enable(False)
         buffer.clear()
         request_log.clear()
         with contextlib.suppress(ValueError):  # its path was too long for the core to begin with
@@ -224,12 +225,12 @@ class Recorder:
         if not self._closed:
             buffer.is_open = True
             assert self._config is not None
-            core.enable(self._config.instrument_asyncio and hooks().installed)
+            outliving.enable(self._config.instrument_asyncio and hooks().installed)
 
     def pause(self) -> None:
         """Record nothing until `enable`; what was recorded is still written."""
         if not self._closed:
-            core.enable(False)
+            outliving.enable(False)
             buffer.is_open = False
 
     # ------------------------------------------------------------------ what it gives

@@ -299,7 +299,7 @@ class Segments:
 
     def _families(self) -> dict[int, tuple[list[str], int]]:
         """Return the files and bytes of each segment but the active one, by its number."""
-        found: dict[int, tuple[list[str], int]] = {}
+        found: dict[int, dict[str, int]] = {}
         active = self.active.name if self._file >= 0 else ""
         try:
             with os.scandir(self.directory) as entries:
@@ -307,13 +307,15 @@ class Segments:
                     index = segment_index(entry.name)
                     if index is None or entry.name == active:
                         continue
-                    with contextlib.suppress(FileNotFoundError):
-                        size = entry.stat(follow_symlinks=False).st_size
-                        names, total = found.get(index, ([], 0))
-                        found[index] = ([*names, entry.name], total + size)
+                    # One that has gone was compressed meanwhile, or evicted.
+                    for name in (entry.name, f"{entry.name}.gz"):
+                        with contextlib.suppress(FileNotFoundError):
+                            size = (self.directory / name).lstat().st_size
+                            found.setdefault(index, {})[name] = size
+                            break
         except OSError:
             self.statistics.io_errors += 1
-        return found
+        return {index: (list(sizes), sum(sizes.values())) for index, sizes in found.items()}
 
     def _next_index(self) -> int:
         try:

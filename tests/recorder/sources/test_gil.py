@@ -161,7 +161,9 @@ def test_who_holds_it_is_told_with_the_line(tmp_path: Path) -> None:
 
     held = events(told, "tacho:GilHolder")
     assert len(held) >= 3
-    assert all(0 == e["worker_id"] and e["waited_ns"] >= 1_000_000 for e in held)
+    assert {0} == {e["worker_id"] for e in held}
+    # Since when a step waits that the interpreter took the GIL from is not known.
+    assert all(e["waited_ns"] >= (0 if e["task_id"] else 1_000_000) for e in held)
     line = hold.__code__.co_firstlineno + 3
     by = [(e["tid"], *stack(told, e)[:1]) for e in held]
     # The drain has it too, for a moment.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.recorder.sources.heaps import HEAD, by_function, f, functions, g, take
+from tests.recorder.sources.heaps import BLOCK, HEAD, by_function, f, functions, g, take
 
 from tachograph.recorder.core import core, is_native
 from tachograph.recorder.events import EventBuffer
@@ -105,7 +105,7 @@ def test_a_start_forgets_the_counts_of_the_last(
     source = heap(1)
     f([], 10)
 
-    assert 10 == [event["size"] for event in take(source, waiting)].count(7_001)
+    assert 10 == [event["size"] for event in take(source, waiting)].count(BLOCK)
 
 
 # ------------------------------------------------------------------ by which stack
@@ -295,8 +295,8 @@ def test_every_sampled_block_that_is_freed_is_seen_freed(
     gc.collect()
     events += take(source, waiting)
 
-    blocks = [event for event in events if event.name == "AllocEvent" and event["size"] == 7_001]
-    ends = [event for event in events if event.name == "FreeEvent" and event["size"] == 7_001]
+    blocks = [event for event in events if event.name == "AllocEvent" and event["size"] == BLOCK]
+    ends = [event for event in events if event.name == "FreeEvent" and event["size"] == BLOCK]
     assert len(blocks) == len(ends) > 8_000
     assert 0 == by_function(live(events, 4_096))["f"]
     born = {(event["addr"], event.timestamp_ns) for event in blocks}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.recorder.reading import segments, tell
-from tests.recorder.sources.heaps import by_function, f, take
+from tests.recorder.sources.heaps import BLOCK, by_function, f, take
 
 from tachograph import recorder
 from tachograph.recorder import RecorderConfig, SourcesConfig
@@ -63,7 +63,7 @@ def test_above_another_hook(heap: Callable[..., Heap], waiting: EventBuffer, tra
     f(kept, 10)
     sizes = [event["size"] for event in take(source, waiting)]
 
-    assert 10 == sizes.count(7_001)
+    assert 10 == sizes.count(BLOCK)
     assert core.heap_stop()
     assert tracemalloc.get_object_traceback(kept[0]) is not None
 
@@ -74,17 +74,17 @@ def test_below_another_hook(heap: Callable[..., Heap], waiting: EventBuffer, tra
     tracemalloc.start()
     kept: list[bytearray] = []
     f(kept, 10)
-    assert 10 == [event["size"] for event in take(source, waiting)].count(7_001)
+    assert 10 == [event["size"] for event in take(source, waiting)].count(BLOCK)
     assert not core.heap_stop()
     f(kept, 10)
     del kept[::2]
     source = heap(1)
     f(kept, 10)
-    assert 10 == [event["size"] for event in take(source, waiting)].count(7_001)
+    assert 10 == [event["size"] for event in take(source, waiting)].count(BLOCK)
     tracemalloc.stop()
     f(kept, 10)
 
-    assert 10 == [event["size"] for event in take(source, waiting)].count(7_001)
+    assert 10 == [event["size"] for event in take(source, waiting)].count(BLOCK)
     assert core.heap_stop()
 
 
@@ -101,13 +101,13 @@ def test_a_hook_that_is_taken_away_is_told(
         f([], 10)
 
         assert 1 == source.counts()["heap_displaced"]
-        assert 0 == [event["size"] for event in take(source, waiting)].count(7_001)
+        assert 0 == [event["size"] for event in take(source, waiting)].count(BLOCK)
         core.heap_stop()
         if times == 5:
             break
     source = heap(1)
     f([], 10)
-    assert 10 == [event["size"] for event in take(source, waiting)].count(7_001)
+    assert 10 == [event["size"] for event in take(source, waiting)].count(BLOCK)
 
 
 # ------------------------------------------------------------------ in a recording

@@ -242,8 +242,9 @@ static PyObject *from_header(Lane *lane, void *which)
 
 static PyObject *lane_loop(Lane *lane, void *unused)
 {
-    PyObject *loop = lane->loop_ref == NULL ? NULL : PyWeakref_GetObject(lane->loop_ref);
-    return Py_NewRef(loop == NULL ? Py_None : loop);
+    if (lane->loop_ref == NULL)
+        Py_RETURN_NONE;
+    return PyObject_CallNoArgs(lane->loop_ref); /* the same on all versions, unlike PyWeakref_* */
 }
 
 static PyObject *from_lane(Lane *lane, void *which)

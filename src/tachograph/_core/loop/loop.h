@@ -266,6 +266,7 @@ PyObject *loop_task_id(PyObject *module, PyObject *task);
 PyObject *loop_running_task(PyObject *module, PyObject *unused);
 PyObject *loop_task_ids(PyObject *module, PyObject *unused);
 PyObject *loop_adopt(PyObject *module, PyObject *task);
+PyObject *loop_keep_tasks(PyObject *module, PyObject *tasks);
 PyObject *loop_table_sizes(PyObject *module, PyObject *unused);
 PyObject *loop_note_ends(PyObject *module, PyObject *callback);
 PyObject *loop_forget_task(PyObject *module, PyObject *task);

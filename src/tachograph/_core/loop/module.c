@@ -170,6 +170,7 @@ static PyMethodDef functions[] = {
     {"running_task", loop_running_task, METH_NOARGS,
      "Return the id of the task whose step this is; None in another step, 0 if not known."},
     {"task_ids", loop_task_ids, METH_NOARGS, "Return the ids of known tasks, 64 bits each."},
+    {"keep_tasks", loop_keep_tasks, METH_O, "Forget all tasks but these, which live."},
     {"adopt", loop_adopt, METH_O, "Return the id of a task; it gets one if it has none."},
     {"note_ends", loop_note_ends, METH_O, "Tell of tasks that end badly, or None: do not."},
     {"forget_task", loop_forget_task, METH_O, "Forget a task that no step ends."},

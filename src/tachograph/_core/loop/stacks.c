@@ -281,12 +281,13 @@ uint32_t stack_number(StackTable *table, const Place *places, int depth)
     if (depth <= 0)
         return 0;
     read_codes(table, places, depth, codes);
-    for (int i = 0; i < depth; i++) {
+    /* One may be half made; two in a row are no frames, and nor is what lies behind them. */
+    for (int i = 0, torn = 0; i < depth && torn < 2; i++) {
         uint32_t number = codes[i].file == NULL ? 0 : frame_number(table, &places[i], &codes[i]);
+        torn = codes[i].file == NULL ? torn + 1 : 0;
+        table->counts.frames_torn += torn != 0;
         if (number)
             frames[count++] = number;
-        else if (codes[i].file == NULL)
-            table->counts.frames_torn++;
     }
     if (count == 0)
         return 0;

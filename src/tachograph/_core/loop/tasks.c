@@ -353,6 +353,27 @@ PyObject *loop_adopt(PyObject *module, PyObject *task)
     return PyLong_FromUnsignedLongLong(id);
 }
 
+PyObject *loop_keep_tasks(PyObject *module, PyObject *tasks)
+{
+    if (!PyList_Check(tasks))
+        return PyErr_Format(PyExc_TypeError, "keep_tasks: expected a list, got %s",
+                            Py_TYPE(tasks)->tp_name);
+    Py_ssize_t count = PyList_GET_SIZE(tasks);
+    uint64_t *ids = PyMem_Calloc((size_t)count + 1, sizeof(uint64_t));
+    if (ids == NULL)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < count; i++)
+        ids[i] = task_id(PyList_GET_ITEM(tasks, i));
+    if (capacity)
+        memset(entries, 0, capacity * sizeof(Entry));
+    used = 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (ids[i] && find(PyList_GET_ITEM(tasks, i)) == NULL)
+            put(PyList_GET_ITEM(tasks, i), ids[i]);
+    PyMem_Free(ids);
+    Py_RETURN_NONE;
+}
+
 PyObject *loop_note_ends(PyObject *module, PyObject *callback)
 {
     Py_XSETREF(aio.note_end, callback == Py_None ? NULL : Py_NewRef(callback));

@@ -114,7 +114,9 @@ int walk_thread(StackTable *table, const PyThreadState *at, Guess *guess, Place 
     int depth = 0;
     for (int guard = 0; next != NULL && depth < most && guard < 4 * MOST_DEPTH; guard++) {
         Frame frame;
-        if ((uintptr_t)next & 7 || read_frame(&window, &guessed, guess, next, &frame) < 0) {
+        /* What is no frame any more may seem to be its own caller. */
+        if ((uintptr_t)next & 7 || read_frame(&window, &guessed, guess, next, &frame) < 0 ||
+            frame.previous == next) {
             table->counts.frames_torn++;
             guess->count = 0; /* the last one leads nowhere */
             break;

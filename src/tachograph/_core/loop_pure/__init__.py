@@ -56,6 +56,7 @@ __all__ = [
     "job_counts",
     "job_hook",
     "jobs",
+    "keep_tasks",
     "lane_counts",
     "lanes",
     "listener",
@@ -176,6 +177,12 @@ def note_ends(callback: Any) -> None:
 def forget_task(task: Any) -> None:
     """Forget a task that no step ends."""
     state.tasks.pop(id(task), None)
+
+
+def keep_tasks(tasks: list[Any]) -> None:
+    """Forget all tasks but these, which live."""
+    kept = {id(task): state.tasks.get(id(task)) for task in tasks}
+    state.tasks = {place: number for place, number in kept.items() if number is not None}
 
 
 def set_clock(ns: int | None) -> None:

@@ -100,19 +100,22 @@ def run(self: Any) -> None:
     finally:
         # The flag was read at the beginning: a step that was begun is ended.
         is_here = bool(getattr(here, "lane", None) is lane)
-        if lane is not None and begun is not None and is_here:
+        if lane is not None and begun is not None and is_here and not lane.rests:
             try:
                 end(lane, *begun)
             except Exception:  # noqa: BLE001
+                _, lane.open, lane.waker = begun  # that step is lost, not those around it
                 _failed(lane)
+        # The traceback of a task that failed keeps this frame, which must not keep the task.
+        del self, callback, begun
 
 
 def _failed(lane: Lane) -> None:
-    """Count an error of a hook; after many this thread records no more, others go on."""
+    """Count an error of a hook; after many this thread rests until the next recording."""
     lane.errors += 1
-    if lane.errors >= _MOST_ERRORS and getattr(here, "lane", None) is lane:
-        lane.open = NO_STEP
-        here.lane, here.refused = None, True
+    if lane.errors >= _MOST_ERRORS:
+        lane.open, lane.waker = NO_STEP, 0
+        lane.rests = True
 
 
 def _queue(
@@ -178,7 +181,10 @@ def create_task(self: Any, coro: Any, **named: Any) -> Any:
             _began_at_once(lane, task, coro, (number, waker, outer, t0))
         except Exception:  # noqa: BLE001
             _failed(lane)
-    return task
+    try:
+        return task
+    finally:
+        del task, coro  # as in `run`: it may have failed at once
 
 
 def _began_at_once(lane: Lane, task: Any, coro: Any, begun: tuple[int, int, Any, int]) -> None:

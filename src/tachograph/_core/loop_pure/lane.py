@@ -61,6 +61,7 @@ def now_ns() -> int:
 
 def span(ns: int, flag: int) -> tuple[int, int]:
     """Return a span of time in 32 bits, and *flag* if it is in units of 1,024 ns."""
+    ns &= _UINT64  # one of a clock that went back is the longest, as in the native core
     return (ns, 0) if ns <= _UINT32 else (min(ns >> 10, _UINT32), flag)
 
 
@@ -71,6 +72,7 @@ class Lane:
         self.number = number
         self.tid = threading.get_native_id()
         self.drops = self.errors = self.tail = 0
+        self.rests = False  # its hooks failed too often in this recording
         self.open = NO_STEP
         self.waker = 0
         self.unparked_ns = self.checked_ns = self.idle_ns = self.parks = 0
@@ -133,6 +135,7 @@ class Lane:
         """Begin with an empty ring."""
         self._events = deque()
         self.tail = self.drops = self.errors = 0
+        self.rests = False
 
     def close(self) -> None:
         """Give the lane back; the thread has ended."""
@@ -205,7 +208,7 @@ class Lane:
 def lane_if_any() -> Lane | None:
     """Return this thread's lane; None if it has none yet, or nothing is recorded."""
     found: Lane | None = getattr(here, "lane", None)
-    return found if state.enabled else None
+    return found if state.enabled and found is not None and not found.rests else None
 
 
 def is_waker(lane: Lane, loop: Any) -> bool:
@@ -221,7 +224,7 @@ def lane_for_jobs() -> Lane | None:
             if state.lanes[number] is None:
                 lane = here.lane = state.lanes[number] = Lane(number)
                 return lane
-    return lane
+    return None if lane is None or lane.rests else lane
 
 
 def lane_here() -> Lane | None:
@@ -234,4 +237,4 @@ def lane_here() -> Lane | None:
                 return lane
         here.refused = True
         state.refused += 1
-    return lane
+    return None if lane is None or lane.rests else lane
