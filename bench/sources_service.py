@@ -1,10 +1,10 @@
 """What the recorder's sources cost a service: each alone, those that are on by default, and all.
 
-    python bench/sources_service.py [--rounds N] [--requests N] [--app NAME] [--loop NAME]
+    python bench/sources_service.py [--pairs N] [--requests N] [--app NAME] [--loop NAME]
 
-Each round starts a process for each choice of sources, one without the recorder and one with the
-recorder alone, and loads them in turns (`recorder_load`). A figure is the median over the rounds of
-CPU time a request of the whole process, divided by that without the recorder in the same round.
+Each choice of sources is measured in pairs of processes, one with it and one without the recorder,
+that are loaded in turns (`recorder_load`). A figure is the median over the pairs of the ratio of
+CPU time a request of the whole process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recorder_load import APPS, Run, Server, run_all, whole_slices
 
 from tachograph.recorder import SourcesConfig
 
-PLAIN, ALONE = "plain loop", "recorder alone"
+ALONE = "recorder alone"
 LIVE_SET = "memory_live_set"  # a part of the memory profile
 
 
@@ -36,7 +36,7 @@ def choices() -> dict[str, list[str] | None]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--requests", type=whole_slices, default=6_400, help="of each process")
     parser.add_argument("--app", choices=list(APPS), default="generated")
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
@@ -45,24 +45,22 @@ def main() -> None:
     print(about(), flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         source = generate([options.app], Path(scratch))
-        servers = {PLAIN: (Server(options.app, options.loop, source), "plain loop")}
+        plain = Server(options.app, options.loop, source)
         for name, sources in choices().items():
             if options.only and name not in options.only:
                 continue
             settings = None if sources is None else {"sources": sources}
             server = Server(options.app, options.loop, source, settings=settings)
-            servers[name] = (server, "tachograph")
-        rounds = [run_all(servers, options.requests) for _ in range(options.rounds)]
-    print_costs(rounds)
+            pair = {"on": (server, "tachograph"), "off": (plain, "plain loop")}
+            runs = [run_all(pair, options.requests) for _ in range(options.pairs)]
+            print_cost(name, runs)
 
 
-def print_costs(rounds: list[dict[str, Run]]) -> None:
-    """Print what each choice costs."""
-    plain = [found[PLAIN].whole_us for found in rounds]
-    print(f"\n{PLAIN}: {estimate(plain).median:.0f} µs a request, {len(rounds)} rounds")
-    for name in list(rounds[0])[1:]:
-        cost = estimate_ratios([found[name].whole_us for found in rounds], plain)
-        print(f"  {name:<20} {cost}")
+def print_cost(name: str, runs: list[dict[str, Run]]) -> None:
+    """Print what a choice costs."""
+    on, off = ([pair[side].whole_us for pair in runs] for side in ("on", "off"))
+    cost = estimate_ratios(on, off)
+    print(f"  {name:<20} {cost}, of {estimate(off).median:.0f} µs a request", flush=True)
 
 
 if __name__ == "__main__":
