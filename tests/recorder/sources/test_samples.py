@@ -162,13 +162,20 @@ def test_a_stall_in_c_with_the_gil(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_stall_is_caught(tmp_path: Path) -> None:
-    """1,000 of 1,000 steps have a stack with the planted line, if they last until one is taken."""
+    """1,000 of 1,000 steps of twice the threshold have a stack with the planted line.
+
+    Where the machine gives the watcher no processor in time, the step lasts until it has had one:
+    of a hundred steps one may need that.
+    """
+    late = 0
 
     def stall() -> None:
+        nonlocal late
         before, end = core.watch_counts()["samples_taken"], time.monotonic() + 5
-        time.sleep(0.012)
+        time.sleep(0.02)
         while core.watch_counts()["samples_taken"] == before and time.monotonic() < end:
-            time.sleep(0.012)
+            late += 1
+            time.sleep(0.02)
 
     async def main() -> None:
         for _ in range(1000):
@@ -180,11 +187,12 @@ def test_every_stall_is_caught(tmp_path: Path) -> None:
     caught = {
         e["step_start_ns"]
         for e in stalls(trace)
-        if {first + 2, first + 3, first + 4}
+        if {first + 3, first + 4, first + 6}
         & {trace.symbols[frame][0].line for frame in e["callchain"][:2]}
     }
 
     assert 1000 == len(caught)
+    assert late <= 10
     assert 0 == counts["samples_dropped"]
 
 
