@@ -96,7 +96,7 @@ soak: $(READY)
 conserve: $(READY)
 	$(RUN) scripts/conserve.py
 
-# PYTHONS="3.14 3.15" chooses; CI calls it with --within.
+# PYTHONS="3.14 3.15" chooses; --within SECONDS leaves out what would take longer.
 test-pythons: $(READY)
 	scripts/test_pythons.sh $(PYTHONS)
 

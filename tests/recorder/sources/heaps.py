@@ -11,6 +11,8 @@ from tachograph.recorder.symbols import symbols
 from tachograph.trace.heap import Usage
 from tachograph.trace.schema import Event, Pools
 
+_POOLS = Pools()  # one for all: what a test allocates is sampled too
+
 
 def take(source: Heap, waiting: EventBuffer) -> list[Event]:
     """Return what was sampled, as a reader of the trace has it."""
@@ -18,7 +20,7 @@ def take(source: Heap, waiting: EventBuffer) -> list[Event]:
     found = []
     for kind, time_ns, values in waiting.take(10**6):
         assert kind.schema is not None
-        found.append(Event(kind.schema, time_ns, values, Pools()))
+        found.append(Event(kind.schema, time_ns, values, _POOLS))
     return found
 
 
