@@ -18,10 +18,18 @@ import struct
 
 from tachograph._core import native
 
-__all__ = ["SERIES_BYTES", "id_of", "new_request_id", "number_of", "series"]
+__all__ = [
+    "SERIES_BYTES",
+    "id_of",
+    "new_request_id",
+    "number_of",
+    "series",
+    "uuid_bytes",
+    "uuid_text",
+]
 
 SERIES_BYTES = 16
-_SERIES = struct.Struct("<QQ")
+_SERIES, _BIG = struct.Struct("<QQ"), struct.Struct(">QQ")
 _MASK = 2**64 - 1
 _STEP = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -30,6 +38,17 @@ _VERSION, _VERSION_MASK = 4 << 12, 0xF << 12
 _VARIANT, _VARIANT_MASK = 2 << 62, 3 << 62
 _MOST = 2**48
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def uuid_bytes(text: str) -> bytes | None:
+    """Return the 16 bytes of a UUID that is written in lower case; None for another text."""
+    return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else None
+
+
+def uuid_text(raw: bytes) -> str:
+    """Return 16 bytes as a UUID is written."""
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _mix(value: int) -> int:
@@ -58,17 +77,15 @@ def _halves(series: bytes, number: int) -> tuple[int, int]:
 
 
 def _id_of(series: bytes, number: int) -> str:
-    high, low = _halves(series, number)
-    text = f"{high:016x}{low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return uuid_text(_BIG.pack(*_halves(series, number)))
 
 
 def _number_of(series: bytes, text: str) -> int | None:
     seed = _seeds(series)[1]
-    if not _UUID.fullmatch(text):
+    raw = uuid_bytes(text)
+    if raw is None:
         return None
-    digits = text.replace("-", "")
-    found = int(digits[:16], 16), int(digits[16:], 16)
+    found = _BIG.unpack(raw)
     for hidden in range(4):  # the two bits that the variant stands over
         mixed = found[1] & ~_VARIANT_MASK | hidden << 62
         number = (_unmix(mixed) - seed) * _OF_STEP & _MASK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tachograph.errors import TraceFormatError
 
-__all__ = ["LEB_BYTES", "differences", "numbers", "put_leb"]
+__all__ = ["LEB_BYTES", "differences", "numbers", "put_leb", "signed", "zigzag"]
 
 LEB_BYTES = 10
 """The longest LEB: ten times seven bits hold 64."""
@@ -50,4 +50,14 @@ def numbers(data: bytes, what: str) -> list[int]:
 
 def differences(data: bytes, what: str) -> list[int]:
     """Return the numbers of a column of differences, which zigzag codes with their sign."""
-    return [code >> 1 ^ -(code & 1) for code in numbers(data, what)]
+    return list(map(signed, numbers(data, what)))
+
+
+def signed(code: int) -> int:
+    """Return the number that zigzag wrote so."""
+    return code >> 1 ^ -(code & 1)
+
+
+def zigzag(number: int) -> int:
+    """Return a number without its sign, small where it is: 0, -1, 1, -2 become 0, 1, 2, 3."""
+    return number << 1 if number >= 0 else ~(number << 1)

@@ -17,7 +17,7 @@ from operator import add
 from typing import cast
 
 from tachograph.errors import TraceFormatError
-from tachograph.trace.columns import differences, numbers, put_leb
+from tachograph.trace.columns import differences, numbers, put_leb, signed
 
 __all__ = ["MAX_SHIFT", "RAW_EVENT", "UNKNOWN", "chains_in", "columns", "rows"]
 
@@ -273,10 +273,6 @@ def _shapes(codes: bytes, literals: bytes, count: int, width: int) -> list[tuple
     return found
 
 
-def _signed(code: int) -> int:
-    return code >> 1 ^ -(code & 1)
-
-
 def _walk(
     begins: list[int], shapes: list[tuple[int, ...]], queued: Iterator[int]
 ) -> tuple[list[int], ...]:
@@ -286,11 +282,11 @@ def _walk(
     task = group = ready = 0
     for begin, (which, code, state, chain) in zip(begins, shapes, strict=True):
         flags = state & 0xFF
-        ready = (ready - 1 if ready else 0) + _signed(state >> 8)
+        ready = (ready - 1 if ready else 0) + signed(state >> 8)
         if flags & CALLBACK:
-            group += _signed(which)
+            group += signed(which)
         else:
-            task += _signed(which)
+            task += signed(which)
         tasks.append(group if flags & CALLBACK else task)
         queues.append(ready)
         kinds.append(flags)
@@ -314,9 +310,9 @@ def _walk(
 def _waker(code: int, task: int, group: int) -> int:
     kind, value = code & 7, code >> 3
     if kind == 1:
-        return task + (value >> 1 ^ -(value & 1)) & _NUMBER
+        return task + signed(value) & _NUMBER
     if kind == 2:
-        return 1 << _KIND_SHIFT | group + (value >> 1 ^ -(value & 1)) & _NUMBER
+        return 1 << _KIND_SHIFT | group + signed(value) & _NUMBER
     if kind in (3, 4):
         return kind - 1 << _KIND_SHIFT
     if kind == 5:
@@ -348,7 +344,7 @@ def _parks(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], 
 def _spawns(count: int, base: int, shift: int, *data: bytes) -> tuple[list[int], ...]:
     times = _sums(data[0], base, count, "the times of spawns")
     shapes = _shapes(data[1], data[2], count, _OF_SPAWN)
-    tasks = list(accumulate(_signed(which) for which, _, _ in shapes))
+    tasks = list(accumulate(signed(which) for which, _, _ in shapes))
     if tasks and min(tasks) < 0:
         raise _below_zero()
     return (
@@ -367,7 +363,7 @@ def _checkpoints(count: int, base: int, shift: int, *data: bytes) -> tuple[list[
     waited = 0
     for code in _count(numbers(data[2], "the waits of checkpoints"), count, "the waits"):
         if code:
-            waited += code - 1 >> 1 ^ -(code - 1 & 1)
+            waited += signed(code - 1)
             if waited < 0:
                 raise _below_zero()
         waits.append(waited if code else UNKNOWN)

@@ -6,13 +6,12 @@ A request costs ten bytes or so, and 16 more for an id that the process has not 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tachograph._base.ids import SERIES_BYTES, id_of, number_of
+from tachograph._base.ids import SERIES_BYTES, id_of, number_of, uuid_bytes, uuid_text
 from tachograph.errors import TraceFormatError
-from tachograph.trace.columns import numbers, put_leb
+from tachograph.trace.columns import numbers, put_leb, signed, zigzag
 from tachograph.trace.events import EVENTS
 from tachograph.trace.schema import Event, Field, FieldType, Schema
 
@@ -36,7 +35,6 @@ REQUEST = Schema(
 )
 """How a reader sees one."""
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UUID_BYTES = 16
 _NO_ID, _UUID_ID, _OF_SERIES, _TEXT_ID = range(4)
 _TOP = 1 << 63
@@ -87,9 +85,9 @@ def pack_requests(requests: Sequence[Request], series: bytes = b"") -> tuple[Any
             put_leb(table, 0 if request.status is None else request.status + 1)
             put_leb(table, kind)
         known = 1 if request.task_id is None else request.task_id + 2
-        put_leb(ends, _zigzag((request.end_ns >> END_SHIFT) - (end >> END_SHIFT)))
+        put_leb(ends, zigzag((request.end_ns >> END_SHIFT) - (end >> END_SHIFT)))
         put_leb(spans, request.duration_ns)
-        put_leb(tasks, _zigzag(known - task))
+        put_leb(tasks, zigzag(known - task))
         put_leb(kinds, number)
         end, task = request.end_ns, known
     return (
@@ -101,22 +99,19 @@ def pack_requests(requests: Sequence[Request], series: bytes = b"") -> tuple[Any
     )
 
 
-def _zigzag(difference: int) -> int:
-    return difference << 1 if difference >= 0 else ~(difference << 1)
-
-
 def _put_id(out: bytearray, text: str | None, series: bytes, last: int) -> tuple[int, int]:
     """Write an id; return what kind it is, and the number of the last one of the series."""
     if text is None:
         return _NO_ID, last
-    if not _UUID.fullmatch(text):
+    raw = uuid_bytes(text)
+    if raw is None:
         _put_text(out, text)
         return _TEXT_ID, last
     number = number_of(series, text) if series else None
     if number is None:
-        out += bytes.fromhex(text.replace("-", ""))
+        out += raw
         return _UUID_ID, last
-    put_leb(out, _zigzag(number - last))
+    put_leb(out, zigzag(number - last))
     return _OF_SERIES, number
 
 
@@ -150,8 +145,8 @@ def unpack_requests(event: Event) -> list[Request]:
         whats = [shapes[kind] for kind in kinds]
     except IndexError:
         raise TraceFormatError("Expected the number of a shape in a block of requests.") from None
-    known = _sums(0, map(_signed, tasks))
-    moments = [unit << END_SHIFT for unit in _sums(base, map(_signed, ends))]
+    known = _sums(0, map(signed, tasks))
+    moments = [unit << END_SHIFT for unit in _sums(base, map(signed, ends))]
     texts_of_ids = _read_ids(ids, [what[4] for what in whats], series)
     rows = zip(texts_of_ids, whats, moments, spans, known, strict=True)
     found = [
@@ -163,10 +158,6 @@ def unpack_requests(event: Event) -> list[Request]:
     if not all(0 <= (r.task_id or 0) < _TOP and (r.status or 0) < _TOP for r in found):
         raise TraceFormatError("Expected numbers from 0 to 2^63 - 1 in a block of requests.")
     return found
-
-
-def _signed(code: int) -> int:
-    return code >> 1 ^ -(code & 1)
 
 
 def _read_shapes(table: bytes, words: list[str | None]) -> list[tuple[Any, ...]]:
@@ -226,7 +217,7 @@ def _read_ids(data: bytes, kinds: Iterable[int], series: bytes) -> list[str | No
                 at += _UUID_BYTES
             case 2:
                 code, at = _take(data, at)
-                last += _signed(code)
+                last += signed(code)
                 if not series or not 0 <= last < _TOP:
                     raise TraceFormatError("Expected the number of an id in a series, got none.")
                 found.append(id_of(series, last))
@@ -242,8 +233,7 @@ def _read_ids(data: bytes, kinds: Iterable[int], series: bytes) -> list[str | No
 def _uuid(raw: bytes) -> str:
     if len(raw) != _UUID_BYTES:
         raise TraceFormatError("Expected 16 bytes of an id in a block of requests, got less.")
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return uuid_text(raw)
 
 
 def _text(data: bytes, at: int, length: int) -> str:

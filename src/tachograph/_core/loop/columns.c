@@ -3,6 +3,7 @@
    Runs without the GIL on a copy of the events, so the loop's thread does not wait. The twin that
    makes the same bytes is tachograph/trace/delta.py. */
 
+#include "bytes.h"
 #include "loop.h"
 
 enum { STEPS, PARKS, SPAWNS, CHECKPOINTS, BLOCKS };
@@ -19,24 +20,14 @@ typedef struct {
     uint64_t count, base;
     uint64_t time, queued, task, group, cpu, waited, ready; /* of the entry before */
     /* What entries have in common, as far as it is remembered. */
-    uint32_t hashes[MOST_SHAPES + 1];
+    uint32_t hashes[MOST_SHAPES];
     uint64_t shapes[MOST_SHAPES][MOST_NUMBERS];
     int known, oldest;
 } Block;
 
 static inline void put(Column *column, uint64_t value)
 {
-    while (value > 127) {
-        *column->at++ = (uint8_t)(value | 128);
-        value >>= 7;
-    }
-    *column->at++ = (uint8_t)value;
-}
-
-static inline uint64_t zigzag(uint64_t to, uint64_t from)
-{
-    int64_t difference = (int64_t)(to - from);
-    return ((uint64_t)difference << 1) ^ (uint64_t)(difference >> 63);
+    column->at = leb(column->at, value);
 }
 
 static inline uint64_t span_ns(uint32_t span, uint8_t flags, uint8_t flag)
@@ -143,7 +134,8 @@ static void put_spawn(Block *block, const Event *event, int shift)
     block->task = event->task;
     uint64_t what = (uint64_t)event->name << 2 | (event->flags & EAGER ? 1 : 0) |
                     (event->flags & CONTINUED ? 2 : 0);
-    put_shape(block, &block->columns[1], (uint64_t[]){which, waker_code(block, event->waker), what}, 3);
+    uint64_t by = waker_code(block, event->waker);
+    put_shape(block, &block->columns[1], (uint64_t[]){which, by, what}, 3);
 }
 
 static void put_checkpoint(Block *block, const Event *event, int shift)
@@ -179,7 +171,8 @@ static void encode(const Event *events, size_t count, int shift, Block *blocks)
 static int make_room(Block *block, int which, size_t count)
 {
     for (int i = 0; i < columns_of[which]; i++) {
-        block->columns[i].start = block->columns[i].at = PyMem_RawMalloc(count * 10 * (i + 1 == columns_of[which] ? MOST_NUMBERS : 1) + 1);
+        size_t most = i + 1 == columns_of[which] ? MOST_NUMBERS : 1;
+        block->columns[i].start = block->columns[i].at = PyMem_RawMalloc(count * LEB_BYTES * most + 1);
         if (block->columns[i].start == NULL)
             return 0;
     }

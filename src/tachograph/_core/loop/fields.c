@@ -3,6 +3,7 @@
    Only what needs no thought: for anything else None is returned, and the writer in Python, which is
    tachograph/trace/encode.py, does it or says what is wrong. */
 
+#include "bytes.h"
 #include "loop.h"
 
 enum {
@@ -24,52 +25,16 @@ enum {
 enum { STRINGS_TAG = 3, STACKS_TAG = 4 };
 #define MOST_FRAMES 4096
 
-typedef struct {
-    uint8_t *start, *at, *end;
-    uint8_t small[512];
-    int failed;
-} Body;
-
-static uint8_t *take(Body *body, size_t count)
-{
-    if ((size_t)(body->end - body->at) < count) {
-        size_t used = (size_t)(body->at - body->start), room = (used + count) * 2;
-        uint8_t *start = body->start == body->small ? PyMem_RawMalloc(room)
-                                                    : PyMem_RawRealloc(body->start, room);
-        if (start == NULL) {
-            body->failed = 1;
-            return NULL;
-        }
-        if (body->start == body->small)
-            memcpy(start, body->small, used);
-        body->start = start;
-        body->at = start + used;
-        body->end = start + room;
-    }
-    uint8_t *at = body->at;
-    body->at += count;
-    return at;
-}
-
-static void little(uint8_t *to, uint64_t value, int bytes)
-{
-    for (int i = 0; to != NULL && i < bytes; i++)
-        to[i] = (uint8_t)(value >> (8 * i));
-}
-
-static int put_u32_and(Body *body, const char *data, Py_ssize_t size)
+static int put_u32_and(Bytes *body, const char *data, Py_ssize_t size)
 {
     if (size > UINT32_MAX)
         return 0;
-    uint8_t *at = take(body, 4 + (size_t)size);
-    if (at == NULL)
-        return 0;
-    little(at, (uint64_t)size, 4);
-    memcpy(at + 4, data, (size_t)size);
+    little(bytes_take(body, 4), (uint64_t)size, 4);
+    bytes_put(body, data, (size_t)size);
     return 1;
 }
 
-static int put_text(Body *body, PyObject *text)
+static int put_text(Bytes *body, PyObject *text)
 {
     Py_ssize_t size;
     const char *data = PyUnicode_CheckExact(text) ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
@@ -85,35 +50,29 @@ static int number_of(PyObject *value, uint64_t most, uint64_t *to)
     return !(*to == (uint64_t)-1 && PyErr_Occurred()) && *to <= most;
 }
 
-static int put_number(Body *body, PyObject *value, int bytes)
+static int put_number(Bytes *body, PyObject *value, int bytes)
 {
     uint64_t number;
     if (!number_of(value, ((uint64_t)1 << (8 * bytes)) - 1, &number))
         return 0;
-    little(take(body, (size_t)bytes), number, bytes);
+    little(bytes_take(body, (size_t)bytes), number, bytes);
     return 1;
 }
 
-static int put_varint(Body *body, PyObject *value)
+static int put_varint(Bytes *body, PyObject *value)
 {
     uint64_t number;
     if (!number_of(value, UINT64_MAX, &number))
         return 0;
-    uint8_t *at = take(body, 10);
-    if (at == NULL)
-        return 0;
-    for (; number > 127; number >>= 7)
-        *at++ = (uint8_t)(number | 128);
-    *at++ = (uint8_t)number;
-    body->at = at;
+    bytes_leb(body, number);
     return 1;
 }
 
 /* Put a value with a number of its own into a pool, and its entry on the stream before the event. */
-static int add_to_pool(PyObject *out, PyObject *pool, PyObject *key, int tag, const Body *entry)
+static int add_to_pool(PyObject *out, PyObject *pool, PyObject *key, int tag, const Bytes *entry)
 {
     Py_ssize_t number = PyDict_GET_SIZE(pool), before = PyByteArray_GET_SIZE(out);
-    size_t size = (size_t)(entry->at - entry->start);
+    size_t size = bytes_size(entry);
     PyObject *boxed = PyLong_FromSsize_t(number);
     if (boxed == NULL || number > UINT32_MAX ||
         PyByteArray_Resize(out, before + 9 + (Py_ssize_t)size) < 0) {
@@ -132,10 +91,10 @@ static int add_to_pool(PyObject *out, PyObject *pool, PyObject *key, int tag, co
     return !failed;
 }
 
-static int put_addresses(Body *body, PyObject *frames)
+static int put_addresses(Bytes *body, PyObject *frames)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(frames);
-    uint8_t *at = count > MOST_FRAMES ? NULL : take(body, 4 + 8 * (size_t)count);
+    uint8_t *at = count > MOST_FRAMES ? NULL : bytes_take(body, 4 + 8 * (size_t)count);
     if (at == NULL)
         return 0;
     little(at, (uint64_t)count, 4);
@@ -148,21 +107,8 @@ static int put_addresses(Body *body, PyObject *frames)
     return 1;
 }
 
-static void body_free(Body *body)
-{
-    if (body->start != body->small)
-        PyMem_RawFree(body->start);
-}
-
-static void body_begin(Body *body)
-{
-    body->start = body->at = body->small;
-    body->end = body->small + sizeof body->small;
-    body->failed = 0;
-}
-
 /* `shares`: a new entry is not for here. */
-static int put_pooled(Body *body, PyObject *value, PyObject *pool, PyObject *out, int tag, int shares)
+static int put_pooled(Bytes *body, PyObject *value, PyObject *pool, PyObject *out, int tag, int shares)
 {
     int is_text = tag == STRINGS_TAG;
     if (is_text ? !PyUnicode_CheckExact(value) : !PyTuple_CheckExact(value))
@@ -171,11 +117,10 @@ static int put_pooled(Body *body, PyObject *value, PyObject *pool, PyObject *out
     if (known == NULL) {
         if (PyErr_Occurred() || shares)
             return 0;
-        Body entry;
-        body_begin(&entry);
+        Bytes entry = {0};
         int done = (is_text ? put_text(&entry, value) : put_addresses(&entry, value)) &&
                    !entry.failed && add_to_pool(out, pool, value, tag, &entry);
-        body_free(&entry);
+        PyMem_RawFree(entry.start);
         known = done ? PyDict_GetItemWithError(pool, value) : NULL;
         if (known == NULL)
             return 0;
@@ -183,11 +128,11 @@ static int put_pooled(Body *body, PyObject *value, PyObject *pool, PyObject *out
     return put_number(body, known, 4);
 }
 
-static int put_map(Body *body, PyObject *map)
+static int put_map(Bytes *body, PyObject *map)
 {
     if (!PyDict_CheckExact(map))
         return 0;
-    little(take(body, 4), (uint64_t)PyDict_GET_SIZE(map), 4);
+    little(bytes_take(body, 4), (uint64_t)PyDict_GET_SIZE(map), 4);
     PyObject *key, *value;
     for (Py_ssize_t at = 0; PyDict_Next(map, &at, &key, &value);)
         if (!put_text(body, key) || !put_text(body, value))
@@ -195,7 +140,7 @@ static int put_map(Body *body, PyObject *map)
     return 1;
 }
 
-static int put_field(Body *body, int kind, PyObject *value, PyObject *strings, PyObject *stacks,
+static int put_field(Bytes *body, int kind, PyObject *value, PyObject *strings, PyObject *stacks,
                      PyObject *out, int shares)
 {
     Py_ssize_t size;
@@ -207,7 +152,7 @@ static int put_field(Body *body, int kind, PyObject *value, PyObject *strings, P
         int64_t number = PyLong_AsLongLong(value);
         if (number == -1 && PyErr_Occurred())
             return 0;
-        little(take(body, 8), (uint64_t)number, 8);
+        little(bytes_take(body, 8), (uint64_t)number, 8);
         return 1;
     }
     case F64: {
@@ -216,13 +161,13 @@ static int put_field(Body *body, int kind, PyObject *value, PyObject *strings, P
         double number = PyFloat_AS_DOUBLE(value);
         uint64_t bits;
         memcpy(&bits, &number, 8);
-        little(take(body, 8), bits, 8);
+        little(bytes_take(body, 8), bits, 8);
         return 1;
     }
     case BOOL:
         if (!PyBool_Check(value))
             return 0;
-        little(take(body, 1), value == Py_True, 1);
+        little(bytes_take(body, 1), value == Py_True, 1);
         return 1;
     case STRING:
         return put_text(body, value);
@@ -262,13 +207,12 @@ PyObject *loop_fields(PyObject *module, PyObject *const *args, Py_ssize_t count)
     Py_ssize_t fields = PyBytes_GET_SIZE(args[1]);
     if (fields != PyTuple_GET_SIZE(args[2]))
         Py_RETURN_NONE;
-    Body body;
-    body_begin(&body);
+    Bytes body = {0};
     int good = 1;
     for (Py_ssize_t i = 0; good && i < fields; i++) {
         PyObject *value = PyTuple_GET_ITEM(args[2], i);
         if (kinds[i] & OPTIONAL) {
-            little(take(&body, 1), value != Py_None, 1);
+            little(bytes_take(&body, 1), value != Py_None, 1);
             if (value == Py_None)
                 continue;
         }
@@ -277,8 +221,8 @@ PyObject *loop_fields(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     PyErr_Clear();
     PyObject *found = good && !body.failed
-                          ? PyBytes_FromStringAndSize((char *)body.start, body.at - body.start)
+                          ? PyBytes_FromStringAndSize((char *)body.start, (Py_ssize_t)bytes_size(&body))
                           : Py_NewRef(Py_None);
-    body_free(&body);
+    PyMem_RawFree(body.start);
     return found;
 }

@@ -160,6 +160,15 @@ static PyObject *living_forget_lane(Living *living, PyObject *number)
     Py_RETURN_NONE;
 }
 
+/* The entry of a task whose id stands there, as bytes; NULL if there is none. */
+static Event *entry_of(Living *living, const char *at)
+{
+    uint64_t id;
+    memcpy(&id, at, sizeof id);
+    Event *entry = look(living, id);
+    return id != 0 && entry->task == id ? entry : NULL;
+}
+
 static PyObject *living_forget(Living *living, PyObject *args)
 {
     const char *ids;
@@ -167,10 +176,8 @@ static PyObject *living_forget(Living *living, PyObject *args)
     if (!PyArg_ParseTuple(args, "y#", &ids, &bytes))
         return NULL;
     for (Py_ssize_t at = 0; living->used && at + 8 <= bytes; at += 8) {
-        uint64_t id;
-        memcpy(&id, ids + at, sizeof id);
-        Event *entry = look(living, id);
-        if (id != 0 && entry->task == id)
+        Event *entry = entry_of(living, ids + at);
+        if (entry != NULL)
             free_entry(living, entry);
     }
     Py_RETURN_NONE;
@@ -183,10 +190,8 @@ static PyObject *living_keep(Living *living, PyObject *args)
     if (!PyArg_ParseTuple(args, "y#", &ids, &bytes))
         return NULL;
     for (Py_ssize_t at = 0; living->used && at + 8 <= bytes; at += 8) {
-        uint64_t id;
-        memcpy(&id, ids + at, sizeof id);
-        Event *entry = look(living, id);
-        if (id != 0 && entry->task == id)
+        Event *entry = entry_of(living, ids + at);
+        if (entry != NULL)
             entry->delay = SEEN;
     }
     sweep(living, is_missed_again, 0);

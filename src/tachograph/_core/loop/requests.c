@@ -4,6 +4,7 @@
    twin is RequestLog in tachograph/recorder/request_log.py; docs/format.md draws the columns. */
 
 #include "../ids.h"
+#include "bytes.h"
 #include "loop.h"
 
 enum { NO_ID, UUID_ID, OF_SERIES, TEXT_ID };
@@ -133,47 +134,6 @@ static PyObject *requests_add(Requests *self, PyObject *const *args, Py_ssize_t 
     Py_RETURN_NONE;
 }
 
-/* ------------------------------------------------------------------ bytes that grow */
-
-typedef struct {
-    uint8_t *start;
-    size_t size, room;
-    int failed;
-} Bytes;
-
-static uint8_t *more(Bytes *bytes, size_t count)
-{
-    if (bytes->size + count > bytes->room) {
-        size_t room = (bytes->size + count) * 2 + 64;
-        uint8_t *start = PyMem_RawRealloc(bytes->start, room);
-        if (start == NULL) {
-            bytes->failed = 1;
-            return NULL;
-        }
-        bytes->start = start;
-        bytes->room = room;
-    }
-    bytes->size += count;
-    return bytes->start + bytes->size - count;
-}
-
-static void put(Bytes *bytes, uint64_t value)
-{
-    uint8_t leb[10];
-    size_t count = 0;
-    for (; value > 127; value >>= 7)
-        leb[count++] = (uint8_t)(value | 128);
-    leb[count++] = (uint8_t)value;
-    uint8_t *at = more(bytes, count);
-    if (at != NULL)
-        memcpy(at, leb, count);
-}
-
-static uint64_t zigzag(int64_t difference)
-{
-    return ((uint64_t)difference << 1) ^ (uint64_t)(difference >> 63);
-}
-
 static void put_text(Bytes *bytes, PyObject *text)
 {
     Py_ssize_t size;
@@ -190,10 +150,8 @@ static void put_text(Bytes *bytes, PyObject *text)
             size = PyBytes_GET_SIZE(replaced);
         }
     }
-    put(bytes, (uint64_t)size);
-    uint8_t *at = more(bytes, (size_t)size);
-    if (at != NULL && size)
-        memcpy(at, data, (size_t)size);
+    bytes_leb(bytes, (uint64_t)size);
+    bytes_put(bytes, data, (size_t)size);
     Py_XDECREF(replaced);
 }
 
@@ -256,9 +214,9 @@ static uint64_t shape_number(Block *block, const Row *row, int kind)
             block->shapes[block->shape_count++] = (Shape){row, kind};
             *number = (uint32_t)block->shape_count;
             for (int text = 0; text < TEXTS; text++)
-                put(&block->columns[TABLE], word_number(block, row->texts[text]));
-            put(&block->columns[TABLE], (uint64_t)row->status + 1);
-            put(&block->columns[TABLE], (uint64_t)kind);
+                bytes_leb(&block->columns[TABLE], word_number(block, row->texts[text]));
+            bytes_leb(&block->columns[TABLE], (uint64_t)row->status + 1);
+            bytes_leb(&block->columns[TABLE], (uint64_t)kind);
         }
         if (is_shape(&block->shapes[*number - 1], row, kind))
             return *number - 1;
@@ -278,11 +236,11 @@ static int put_id(Bytes *bytes, PyObject *id, const uint8_t *series, uint64_t *l
     }
     uint64_t number = series == NULL ? SERIES_MOST : series_number(series, halves);
     if (number != SERIES_MOST) {
-        put(bytes, zigzag((int64_t)(number - *last)));
+        bytes_leb(bytes, zigzag(number, *last));
         *last = number;
         return OF_SERIES;
     }
-    uint8_t *at = more(bytes, UUID_BYTES);
+    uint8_t *at = bytes_take(bytes, UUID_BYTES);
     for (int i = 0; at != NULL && i < UUID_BYTES; i++)
         at[i] = (uint8_t)(halves[i / 8] >> (56 - 8 * (i % 8)));
     return UUID_ID;
@@ -309,13 +267,13 @@ static void fill(Block *block, const Requests *self, size_t count, const uint8_t
     for (size_t i = 0; i < count; i++) {
         const Row *row = &self->rows[(self->first + i) % self->room];
         int kind = put_id(&block->columns[IDS], row->id, series, &last);
-        put(&block->columns[SHAPES], shape_number(block, row, kind));
+        bytes_leb(&block->columns[SHAPES], shape_number(block, row, kind));
         int64_t ended = row->start + row->span;
         /* One more than the id, and that no id overflows: those of tasks count up from 1024. */
         int64_t known = row->task < 0 || row->task > INT64_MAX - 2 ? 1 : row->task + 2;
-        put(&block->columns[ENDS], zigzag((ended >> END_SHIFT) - (end >> END_SHIFT)));
-        put(&block->columns[SPANS], (uint64_t)row->span);
-        put(&block->columns[TASKS], zigzag(known - task));
+        bytes_leb(&block->columns[ENDS], zigzag((uint64_t)(ended >> END_SHIFT), (uint64_t)(end >> END_SHIFT)));
+        bytes_leb(&block->columns[SPANS], (uint64_t)row->span);
+        bytes_leb(&block->columns[TASKS], zigzag((uint64_t)known, (uint64_t)task));
         end = ended;
         task = known;
     }
@@ -333,7 +291,8 @@ static PyObject *as_tuple(const Block *block, const Requests *self, size_t count
     for (int i = 0; i < COLUMNS; i++) {
         const Bytes *bytes = &block->columns[i];
         PyTuple_SET_ITEM(found, 3 + i,
-                         PyBytes_FromStringAndSize((char *)bytes->start, (Py_ssize_t)bytes->size));
+                         PyBytes_FromStringAndSize((char *)bytes->start,
+                                                   (Py_ssize_t)bytes_size(bytes)));
     }
     if (PyErr_Occurred())
         Py_CLEAR(found);

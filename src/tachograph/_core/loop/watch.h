@@ -87,8 +87,8 @@ typedef struct {
     StackCounts counts;
 } StackTable;
 
-/* Where a thread's frames of coroutines lay when it was last looked at: most often they lie there
-   again, and reading them together takes a third of the time. */
+/* Where a thread's frames of coroutines lay when it was last looked at: many lie there
+   again, and those are read together: one call of the system instead of one each. */
 #define MOST_GUESSES 32
 typedef struct {
     int count;
