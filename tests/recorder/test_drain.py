@@ -64,7 +64,8 @@ class Bench:
         )
         monkeypatch.setattr(module, "core", fake)
         self.sealed: list[Path] = []
-        self.batches = Batches(RecorderConfig(), dict, Names())
+        self.names = Names()
+        self.batches = Batches(RecorderConfig(), dict, self.names)
         self.segments = Segments(
             directory, self.batches.head, self.batches.tail, max_total_bytes=10**9,
             max_file_bytes=10**8, rotation_s=60, on_sealed=self.sealed.append,
@@ -274,6 +275,37 @@ def test_a_batch_that_cannot_be_made_costs_itself(
         statistics.failures,
     )
     assert [logging.WARNING] == [record.levelno for record in caplog.records]
+
+
+def test_what_a_batch_that_could_not_be_made_told_is_told_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs its own events; those that follow have their lane and their names."""
+    stock, calls = bench.batches.of_lane, []
+
+    def fails_once(*args: Any) -> bytes:
+        calls.append(args)
+        batch = stock(*args)
+        if len(calls) == 2:
+            raise MemoryError
+        return batch
+
+    monkeypatch.setattr(bench.batches, "of_lane", fails_once)
+    bench.rings.append(Ring(0, events=4))
+    bench.drain.flush()
+    bench.names.note(0, 5, len, 0, None)
+    bench.rings.append(Ring(1, events=4))
+    bench.drain.flush()
+    bench.rings[1].put(4)
+    bench.drain.rotate()
+    told = tell(bench.sealed)
+
+    assert {0: 4, 1: 4} == {lane: len(steps) for lane, steps in told.steps.items()}
+    assert "callback:builtins.len" in told.names.values()
+    assert (8, 4) == (
+        bench.drain.statistics.events_written,
+        bench.drain.statistics.events_lost,
+    )
 
 
 def test_own_events_are_in_the_order_of_their_times(bench: Bench, waiting: EventBuffer) -> None:

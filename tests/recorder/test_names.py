@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tachograph.recorder.names import Name, Names, read_names
+from tachograph.recorder.names import Name, Names, module_of, read_names, short_path
 
 CALLBACK, SPAWN = 0, 1
 
@@ -167,3 +168,16 @@ def test_any_text_comes_back(text: str, tmp_path: Path) -> None:
 
     (name,) = read(tmp_path / "names")
     assert names.spawns[1].encode(errors="replace").decode() == name.text
+
+
+def test_files_below_an_empty_import_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the directory that is current when the file is named, wherever that is then."""
+    file = f"{tmp_path}/app/jobs.py"
+    monkeypatch.setattr(sys, "path", ["/somewhere"])
+    assert "jobs.py" == short_path(file)
+    monkeypatch.setattr(sys, "path", ["", "/somewhere"])
+    monkeypatch.chdir(tmp_path)
+    assert ("app/jobs.py", "app.jobs") == (short_path(file), module_of(file))
+    (tmp_path / "app").mkdir()
+    monkeypatch.chdir(tmp_path / "app")
+    assert "jobs.py" == short_path(file)

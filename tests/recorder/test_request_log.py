@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.recorder.reading import decode, segments
+from tests.recorder.test_recording import start
 
 from tachograph._base.ids import id_of
 from tachograph._core import loop
 from tachograph.recorder.request_log import RequestLog, TwinLog
+from tachograph.recorder.requests import note_request
 from tachograph.trace import Decoder, Encoder
 from tachograph.trace.requests import REQUESTS, Request, unpack_requests
 
@@ -117,3 +121,17 @@ def test_wrong_use(kind: Any) -> None:
         kind(1).take(1, b"abc")
     with pytest.raises(ValueError, match="expected 1 or more requests"):
         kind(1).take(0, b"")
+
+
+def test_what_is_dropped_is_counted_and_told(tmp_path: Path) -> None:
+    """Among the program's own events, in the statistics and at the end of the segment."""
+    recording, home = start(tmp_path)
+    note_request(*one())
+    note_request(*one(start_ns=None))
+    recording.close()
+    counts = recording.statistics()
+    (path,) = segments(home)
+    (*_, last) = (e for e in decode(path) if e.name == "SegmentMetadataEvent")
+
+    assert (1, 1) == (counts["own_events_written"], counts["own_events_dropped"])
+    assert "1" == dict(last["entries"])["tachograph.lost.own_events_dropped"]

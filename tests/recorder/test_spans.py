@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.recorder.test_recording import start
 
 from tachograph.recorder import Span, span
 from tachograph.recorder.events import EventBuffer
-from tachograph.recorder.spans import SPAN
+from tachograph.recorder.spans import SPAN, running_task_id
 from tachograph.testing import FakeClock
 
 
@@ -170,6 +172,41 @@ def test_no_task_no_id(waiting: EventBuffer) -> None:
     found = take(waiting)
 
     assert [None, None] == [found[name]["task_id"] for name in ("outside", "inside")]
+
+
+def test_the_task_that_runs(tmp_path: Path) -> None:
+    """In its steps, whatever ran in between; in a callback, a thread or debug mode's steps too.
+
+    A callback and a thread are no task, though the recorder knows each by a number.
+    """
+    found: dict[str, int | None] = {}
+
+    def note(name: str) -> None:
+        found[name] = running_task_id()
+
+    async def child() -> None:
+        note("child")
+        await asyncio.sleep(0)
+        note("child again")
+
+    async def main(name: str) -> None:
+        note(name)
+        task = asyncio.create_task(child())
+        asyncio.get_running_loop().call_soon(note, "callback")
+        await asyncio.to_thread(note, "thread")
+        await task
+        note(f"{name} again")
+
+    it, _ = start(tmp_path)
+    asyncio.run(main("main"))
+    asyncio.run(main("debugged"), debug=True)
+    it.close()
+
+    assert found["callback"] is found["thread"] is None
+    assert None not in (found["main"], found["child"])
+    assert found["main"] != found["child"]
+    assert (found["main"], found["child"]) == (found["main again"], found["child again"])
+    assert found["debugged"] == found["debugged again"]
 
 
 def test_is_a_span() -> None:

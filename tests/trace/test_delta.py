@@ -61,6 +61,18 @@ def test_both_write_the_same(events: list[Raw], shift: int) -> None:
     assert loop.columns(pack(events), shift) == columns(pack(events), shift)
 
 
+@pytest.mark.skipif(loop is None, reason="there is no native core")
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 300), min_size=300, max_size=600), st.sampled_from((STEP, SPAWN)))
+def test_both_forget_the_same_shapes(numbers: list[int], kind: int) -> None:
+    """Of more shapes than a block remembers, too: the one that has been there longest goes."""
+    assert loop is not None
+    # Threads as wakers make a shape for each number, whatever came before.
+    events = [(2**43 + n, 2_000, 4 << 60 | by, 5, 5, 0, kind, 0, 0) for n, by in enumerate(numbers)]
+
+    assert loop.columns(pack(events), 0) == columns(pack(events), 0)
+
+
 def span(value: int, flags: int, flag: int) -> int:
     """Return a span of a raw event in ns."""
     return value << 10 if flags & flag else value

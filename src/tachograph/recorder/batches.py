@@ -98,6 +98,7 @@ class Batches:
         self.untold = 0
         """Living tasks that a segment's head had no room for."""
         self._stream = Encoder(shares_stacks=True)
+        self._knows_names = False  # whether the stream has those there were before
         self._lanes: set[tuple[int, int]] = set()
         self._schemas: dict[EventKind, Schema] = {}
         self._gone: list[int] = []  # tasks whose ends are told in events
@@ -111,16 +112,13 @@ class Batches:
 
     def head(self, clean: bool) -> bytes:
         """Return what a segment begins with: clocks, metadata, every name, the tasks that live."""
-        self._lanes.clear()
-        self._told.clear()
-        self._told_stacks.clear()
-        self._chains.clear()
-        encoder = self._stream = Encoder(shares_stacks=True)
+        self.restart()
+        encoder = self._stream
         now = time.monotonic_ns()
         encoder.event(CLOCK, now, time.time_ns())
         entries = {**self._metadata(), "segment.prior_sealed_clean": str(clean).lower()}
         encoder.event(METADATA, now, list(entries.items()))
-        put_names(encoder, now, self._names.all())
+        self._put_names(encoder, now)
         self._put_living(encoder, now)
         return encoder.cut()
 
@@ -151,8 +149,19 @@ class Batches:
         return encoder.cut()
 
     def restart(self) -> None:
-        """Rely on no batch before: one that was begun could not be made."""
+        """Rely on no batch before, as where one that was begun could not be made."""
         self._stream = Encoder(shares_stacks=True)
+        self._knows_names = False
+        self._lanes.clear()
+        self._told.clear()
+        self._told_stacks.clear()
+        self._chains.clear()
+
+    def _put_names(self, encoder: Encoder, now: int) -> None:
+        """Write what numbers stand for, as far as this stream has not been told."""
+        news = self._names.news()  # they are among all: those are asked for afterwards
+        put_names(encoder, now, news if self._knows_names else self._names.all())
+        self._knows_names = True
 
     def _lost(self) -> dict[str, str]:
         """Return what was lost since the segment before; of events also that none was."""
@@ -178,7 +187,7 @@ class Batches:
         now = time.monotonic_ns()
         self._tell_lane(encoder, now, lane, tid)
         # Asked for after the events were read, so that each name they have is among them.
-        put_names(encoder, now, self._names.news())
+        self._put_names(encoder, now)
         self._put_stacks(encoder, now, raw)
         put_blocks(encoder, lane, sequence, SHIFT, columns(raw, SHIFT))
         return encoder.cut()

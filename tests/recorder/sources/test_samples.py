@@ -146,6 +146,38 @@ def test_a_stall_has_stacks_while_it_lasts(tmp_path: Path) -> None:
     assert 1 == len({e["step_start_ns"] for e in found})
 
 
+def test_each_look_at_a_deep_chain_has_all_of_it(tmp_path: Path) -> None:
+    """Coroutines' frames lie apart, and are read together where they lay at the look before."""
+
+    async def outer(depth: int) -> None:
+        if depth:
+            await inner(depth - 1)
+            return
+        end = time.monotonic() + 0.4
+        while time.monotonic() < end:
+            pass
+
+    async def inner(depth: int) -> None:
+        await outer(depth)
+
+    async def main() -> None:
+        for depth in (9, 3, 9):  # the second chain is another one
+            await outer(depth)
+
+    trace, _ = record(tmp_path, main, SAMPLES_ONLY)
+    chains = []
+    for event in trace.events:
+        if event.name == "CpuSampleEvent" and event["task_id"] is not None:
+            own = [name.rpartition(".")[2] for name in names(trace, event["callchain"])]
+            chains.append([name for name in own if name in ("outer", "inner", "main")])
+    whole = [*["outer", "inner"] * 9, "outer", "main"]
+    short = [*["outer", "inner"] * 3, "outer", "main"]
+
+    assert len(chains) > 30
+    assert {True} == {chain in (whole, short) for chain in chains}
+    assert min(chains.count(whole), chains.count(short)) > 5
+
+
 def test_a_stall_in_c_with_the_gil(tmp_path: Path) -> None:
     """The watcher needs no GIL: a call that holds it all along has its stacks, too."""
     numbers = list(range(2_000_000, 0, -1)) + list(range(2_000_000))
